@@ -1,0 +1,27 @@
+//! The words of Doorbell and their rules, with no I/O and no async.
+//!
+//! Every other crate may use this one. Time ([`Clock`]) and randomness ([`Entropy`]) come in as
+//! arguments, so that a retry chain of three days runs in a test in milliseconds.
+
+pub mod app;
+pub mod attempt;
+pub mod clock;
+pub mod delivery;
+pub mod endpoint;
+pub mod entropy;
+pub mod event_type;
+pub mod filter;
+pub mod id;
+pub mod lanes;
+pub mod message;
+pub mod name;
+pub mod retry;
+pub mod signature;
+pub mod target;
+pub mod task;
+pub mod token;
+pub mod vault;
+
+pub use clock::{Clock, Timestamp};
+pub use entropy::Entropy;
+pub use id::{AppId, AttemptId, DeliveryId, EndpointId, EventTypeId, MessageId, TaskId, TokenId};
