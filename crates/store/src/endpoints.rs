@@ -1,0 +1,258 @@
+//! Endpoints. Each has a lane, made and deleted with it.
+
+use model::endpoint::{Disabled, DisabledReason, Endpoint};
+use model::filter::Filter;
+use model::retry::RetrySchedule;
+use model::signature::Secret;
+use model::{AppId, EndpointId, Timestamp};
+use sqlx::FromRow;
+
+use crate::db::{Tx, on};
+use crate::page::{Page, PageQuery};
+use crate::rows::{self, Map};
+use crate::{Result, Store, StoreError, apps, lanes, secrets};
+
+macro_rules! columns {
+    () => {
+        "id, app_id, uid, url, description, event_types, channels, throttle_rate, \
+         max_in_flight, metadata, headers, disabled_at, disabled_reason, paused_at, \
+         retry_schedule, body_signature, created_at, updated_at"
+    };
+}
+
+const FIND_IN_APP: &str =
+    concat!("select ", columns!(), " from endpoint where app_id = $1 and (id = $2 or uid = $2)");
+const LIST_ASCENDING: &str = concat!(
+    "select ",
+    columns!(),
+    " from endpoint where app_id = $1 and id > $2 and id < $3 order by id limit $4"
+);
+const LIST_DESCENDING: &str = concat!(
+    "select ",
+    columns!(),
+    " from endpoint where app_id = $1 and id > $2 and id < $3 order by id desc limit $4"
+);
+pub(crate) const ALL_OF_APP: &str =
+    concat!("select ", columns!(), " from endpoint where app_id = $1 order by id");
+const INSERT: &str = concat!(
+    "insert into endpoint (",
+    columns!(),
+    ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+     $11, $12, $13, $14, $15, $16, $17, $18)"
+);
+const UPDATE: &str = "update endpoint set uid = $3, url = $4, description = $5, \
+    event_types = $6, channels = $7, throttle_rate = $8, max_in_flight = $9, metadata = $10, \
+    headers = $11, disabled_at = $12, disabled_reason = $13, paused_at = $14, \
+    retry_schedule = $15, body_signature = $16, updated_at = $17 where id = $1 and app_id = $2";
+const DELETE: &str = "delete from endpoint where id = $1 and app_id = $2";
+const DISABLE_IF_ENABLED: &str = "update endpoint set disabled_at = $2, disabled_reason = $3, \
+    updated_at = $2 where id = $1 and disabled_at is null";
+
+#[derive(FromRow)]
+pub(crate) struct Row {
+    id: String,
+    app_id: String,
+    uid: Option<String>,
+    url: String,
+    description: String,
+    event_types: String,
+    channels: String,
+    throttle_rate: Option<i32>,
+    max_in_flight: Option<i32>,
+    metadata: String,
+    headers: Option<Vec<u8>>,
+    disabled_at: Option<i64>,
+    disabled_reason: Option<String>,
+    paused_at: Option<i64>,
+    retry_schedule: Option<String>,
+    body_signature: Option<String>,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// Where sealed headers belong.
+fn headers_context(endpoint: &str) -> String {
+    format!("endpoint.headers/{endpoint}")
+}
+
+impl Store {
+    pub(crate) fn endpoint_of(&self, row: Row) -> Result<Endpoint> {
+        let headers = match &row.headers {
+            Some(sealed) => {
+                let plain = self.0.vault.open(&headers_context(&row.id), sealed)?;
+                serde_json::from_slice(&plain).map_err(|error| rows::corrupt("headers", error))?
+            }
+            None => Map::new(),
+        };
+        let disabled = row.disabled_at.map(|at| Disabled {
+            at: Timestamp(at),
+            reason: DisabledReason::parse(row.disabled_reason.as_deref().unwrap_or_default()),
+        });
+        Ok(Endpoint {
+            id: rows::id(&row.id)?,
+            app_id: rows::id(&row.app_id)?,
+            uid: row.uid,
+            url: row.url,
+            description: row.description,
+            filter: Filter {
+                event_types: rows::json(&row.event_types)?,
+                channels: rows::json(&row.channels)?,
+            },
+            throttle_rate: row.throttle_rate.map(rows::count),
+            max_in_flight: row.max_in_flight.map(rows::count),
+            metadata: rows::json::<Map>(&row.metadata)?,
+            headers,
+            disabled,
+            paused_at: rows::moment(row.paused_at),
+            retry_schedule: row.retry_schedule.as_deref().map(schedule).transpose()?,
+            body_signature: row.body_signature.as_deref().map(rows::json).transpose()?,
+            created_at: Timestamp(row.created_at),
+            updated_at: Timestamp(row.updated_at),
+        })
+    }
+
+    /// The endpoint with this id or uid, if it is this app's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn endpoint_in_app(&self, app: AppId, endpoint: &str) -> Result<Option<Endpoint>> {
+        let row: Option<Row> = on!(self.db().reader(), c => sqlx::query_as(FIND_IN_APP)
+            .bind(app.as_str()).bind(endpoint).fetch_optional(c).await)?;
+        row.map(|row| self.endpoint_of(row)).transpose()
+    }
+
+    /// # Errors
+    /// When the database fails.
+    pub async fn endpoints_in_app(&self, app: AppId, query: &PageQuery) -> Result<Page<Endpoint>> {
+        let keyset = query.keyset();
+        let sql = if keyset.ascending { LIST_ASCENDING } else { LIST_DESCENDING };
+        let rows: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(sql)
+            .bind(app.as_str()).bind(&keyset.above).bind(&keyset.below).bind(keyset.fetch())
+            .fetch_all(c).await)?;
+        let found =
+            rows.into_iter().map(|row| self.endpoint_of(row)).collect::<Result<Vec<_>>>()?;
+        Ok(keyset.page(found, |endpoint| endpoint.id.to_string()))
+    }
+
+    /// False when the uid is taken.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_endpoint(&self, endpoint: &Endpoint, secret: &Secret) -> Result<bool> {
+        let mut tx = self.db().begin().await?;
+        if !self.write(&mut tx, INSERT, endpoint).await? {
+            return Ok(false);
+        }
+        secrets::insert(self, &mut tx, endpoint.id, secret, endpoint.created_at).await?;
+        lanes::insert(&mut tx, endpoint).await?;
+        apps::touch(&mut tx, endpoint.app_id).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Saves every field; holds or frees its queue as it is now disabled, paused, or neither.
+    /// False when the uid is taken.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_endpoint(&self, endpoint: &Endpoint) -> Result<bool> {
+        let mut tx = self.db().begin().await?;
+        if !self.write(&mut tx, UPDATE, endpoint).await? {
+            return Ok(false);
+        }
+        lanes::set_hold(&mut tx, endpoint).await?;
+        apps::touch(&mut tx, endpoint.app_id).await?;
+        tx.commit().await?;
+        self.0.wake.ring_queue();
+        Ok(true)
+    }
+
+    async fn write(&self, tx: &mut Tx, sql: &'static str, endpoint: &Endpoint) -> Result<bool> {
+        let headers = if endpoint.headers.is_empty() {
+            None
+        } else {
+            let plain = rows::to_json(&endpoint.headers)?;
+            Some(self.0.vault.seal(&headers_context(endpoint.id.as_str()), plain.as_bytes())?)
+        };
+        let event_types = rows::to_json(&endpoint.filter.event_types)?;
+        let channels = rows::to_json(&endpoint.filter.channels)?;
+        let metadata = rows::to_json(&endpoint.metadata)?;
+        let body_signature = endpoint.body_signature.as_ref().map(rows::to_json).transpose()?;
+        let disabled = endpoint.disabled.as_ref();
+        let done = on!(tx, c => {
+            let query = sqlx::query(sql)
+                .bind(endpoint.id.as_str())
+                .bind(endpoint.app_id.as_str())
+                .bind(&endpoint.uid)
+                .bind(&endpoint.url)
+                .bind(&endpoint.description)
+                .bind(event_types)
+                .bind(channels)
+                .bind(endpoint.throttle_rate.map(rows::small))
+                .bind(endpoint.max_in_flight.map(rows::small))
+                .bind(metadata)
+                .bind(headers)
+                .bind(disabled.map(|disabled| disabled.at.0))
+                .bind(disabled.map(|disabled| disabled.reason.as_str()))
+                .bind(rows::ms(endpoint.paused_at))
+                .bind(endpoint.retry_schedule.as_ref().map(ToString::to_string))
+                .bind(body_signature);
+            // An update keeps the moment of creation.
+            let query = if sql == INSERT { query.bind(endpoint.created_at.0) } else { query };
+            query.bind(endpoint.updated_at.0).execute(&mut **c).await.map(drop)
+        })
+        .map_err(StoreError::from);
+        match done {
+            Err(error) if error.is_unique_violation() => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    /// Deletes the endpoint with its secrets and lane; its deliveries are left to the purge
+    /// task. False when the app has no such endpoint.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_endpoint(&self, app: AppId, endpoint: EndpointId) -> Result<bool> {
+        let mut tx = self.db().begin().await?;
+        let deleted = on!(&mut tx, c => sqlx::query(DELETE)
+            .bind(endpoint.as_str()).bind(app.as_str())
+            .execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        if deleted == 0 {
+            return Ok(false);
+        }
+        secrets::delete_all(&mut tx, endpoint).await?;
+        lanes::delete(&mut tx, endpoint).await?;
+        apps::touch(&mut tx, app).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Disables the endpoint, keeping its queue. False when it was disabled already or is gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn disable_endpoint_if_enabled(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        reason: DisabledReason,
+    ) -> Result<bool> {
+        let now = self.now();
+        let mut tx = self.db().begin().await?;
+        let disabled = on!(&mut tx, c => sqlx::query(DISABLE_IF_ENABLED)
+            .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str())
+            .execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        if disabled == 0 {
+            return Ok(false);
+        }
+        lanes::hold_for_good(&mut tx, endpoint).await?;
+        apps::touch(&mut tx, app).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+pub(crate) fn schedule(text: &str) -> Result<RetrySchedule> {
+    text.parse().map_err(|error| rows::corrupt("retry schedule", error))
+}

@@ -1,0 +1,338 @@
+//! Claim: find due deliveries and lease them to this process, at most as many as there are free
+//! slots, fairly over endpoints.
+//!
+//! It looks at lanes, never at the backlog: first which endpoints have something due, then a
+//! few deliveries of each, with payload and route in the same transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::delivery::Trigger;
+use model::lanes::Admission;
+use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
+use tokio::sync::oneshot;
+
+use super::{Conn, postgres, sqlite};
+use crate::db::Either;
+use crate::routes::{AppRoutes, AppVersion};
+use crate::{Envelope, LEASE_MS, Lease, Result, Route, Store, StoreError, rows};
+
+/// Endpoints looked at in one claim.
+const MAX_LANES: usize = 128;
+/// Deliveries taken in one claim.
+const MAX_CLAIM: u32 = 512;
+/// A throttled endpoint gets what its rate allows for this long, then waits as long.
+const THROTTLE_STEP_MS: u64 = 200;
+
+/// Where a claim's answer goes.
+pub(crate) type Job = oneshot::Sender<Result<Claimed>>;
+
+/// What a claim found.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// How many were leased; they go the way of fresh deliveries.
+    pub count: usize,
+    /// When the next lane is due; none when nothing waits.
+    pub next_due: Option<Timestamp>,
+    /// There is more that is due now, here or in lanes without room.
+    pub more: bool,
+    leases: Vec<Lease>,
+}
+
+/// An endpoint that has something due.
+#[derive(sqlx::FromRow)]
+pub(crate) struct DueLane {
+    pub endpoint_id: String,
+    pub app_id: String,
+}
+
+/// A delivery that was leased.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Taken {
+    pub id: String,
+    pub endpoint_id: String,
+    pub attempts: i32,
+    pub trigger: i16,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct Content {
+    pub id: String,
+    pub event_type: String,
+    pub payload: Option<Vec<u8>>,
+    pub content_type: Option<String>,
+}
+
+/// What one endpoint may get in this claim.
+struct Quota {
+    route: Arc<Route>,
+    app: Arc<AppRoutes>,
+    /// What it was granted: as many deliveries as entries.
+    granted: Vec<Admission>,
+    taken: usize,
+}
+
+impl Store {
+    /// Leases due deliveries to this process.
+    ///
+    /// # Errors
+    /// When the database fails; nothing is leased then.
+    pub async fn claim(&self) -> Result<Claimed> {
+        if let Either::Sqlite(_) = self.db() {
+            let (answer, answered) = oneshot::channel();
+            self.0.hot.claim.send(answer).await.map_err(|_| StoreError::Closed)?;
+            return answered.await.map_err(|_| StoreError::Closed)?;
+        }
+        let mut slot = self.0.hot.claim_connection.lock().await;
+        let mut tx = slot.begin(&self.0.url).await?;
+        let claimed = self.claim_through(&mut Either::Postgres(&mut *tx)).await?;
+        self.finish_claim(claimed, tx.commit().await.map_err(Into::into))
+    }
+
+    /// Hands over what was claimed once that is committed.
+    pub(crate) fn finish_claim(&self, claimed: Claimed, committed: Result<()>) -> Result<Claimed> {
+        match committed {
+            Ok(()) => {
+                let slots = &self.0.slots;
+                slots.hand_over(claimed.leases);
+                Ok(Claimed { leases: Vec::new(), ..claimed })
+            }
+            Err(error) => {
+                self.0.slots.withdraw(&claimed.leases);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) async fn claim_through(&self, conn: &mut Conn<'_>) -> Result<Claimed> {
+        let now = self.now();
+        let busy = self.0.slots.busy();
+        let due: Vec<DueLane> = match conn {
+            Either::Sqlite(c) => sqlite::due_lanes(c, now, &busy, MAX_LANES).await?,
+            Either::Postgres(c) => postgres::due_lanes(c, now, &busy, MAX_LANES).await?,
+        };
+        let mut quotas = if due.is_empty() {
+            HashMap::new()
+        } else {
+            let apps = self.apps_of(conn, &due).await?;
+            self.grant(&due, &apps, now)
+        };
+        let taken = self.take(conn, &mut quotas, now).await;
+        self.give_back(&quotas);
+        let leases = taken?;
+        let next_due = match conn {
+            Either::Sqlite(c) => sqlite::next_due(c).await,
+            Either::Postgres(c) => postgres::next_due(c).await,
+        };
+        match next_due {
+            Ok(next_due) => {
+                let more = next_due.is_some_and(|due| due <= now);
+                Ok(Claimed { count: leases.len(), leases, next_due, more })
+            }
+            Err(error) => {
+                self.0.slots.withdraw(&leases);
+                Err(error)
+            }
+        }
+    }
+
+    async fn apps_of(
+        &self,
+        conn: &mut Conn<'_>,
+        due: &[DueLane],
+    ) -> Result<HashMap<AppId, Arc<AppRoutes>>> {
+        let mut names: Vec<&str> = due.iter().map(|lane| lane.app_id.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let versions: Vec<AppVersion> = match conn {
+            Either::Sqlite(c) => sqlite::app_versions(c, &names).await?,
+            Either::Postgres(c) => postgres::app_versions(c, &names).await?,
+        };
+        let mut apps = HashMap::new();
+        for version in versions {
+            let app = self.app_routes(conn, &version).await?;
+            apps.insert(app.app_id, app);
+        }
+        Ok(apps)
+    }
+
+    /// Takes slots for each due endpoint: an even share, inside its cap and its rate.
+    fn grant(
+        &self,
+        due: &[DueLane],
+        apps: &HashMap<AppId, Arc<AppRoutes>>,
+        now: Timestamp,
+    ) -> HashMap<EndpointId, Quota> {
+        let share = (MAX_CLAIM / u32::try_from(due.len()).unwrap_or(MAX_CLAIM).max(1)).max(1);
+        let mut by_app: HashMap<AppId, u32> = HashMap::new();
+        let mut quotas = HashMap::new();
+        let slots = &self.0.slots;
+        let mut lanes = slots.lock();
+        for lane in due {
+            let ids = (lane.app_id.parse::<AppId>(), lane.endpoint_id.parse::<EndpointId>());
+            let (Ok(app_id), Ok(endpoint_id)) = ids else { continue };
+            let Some(app) = apps.get(&app_id) else { continue };
+            let Some(route) = app.route(&endpoint_id) else { continue };
+            let cap = slots.cap(route);
+            let mut limit = share;
+            if let Some(rate) = route.throttle_rate {
+                limit = limit.min(per_step(rate));
+            }
+            if let Some(rate) = app.throttle_rate {
+                let left = by_app.entry(app_id).or_insert_with(|| per_step(rate));
+                limit = limit.min(*left);
+            }
+            let mut granted = Vec::new();
+            for _ in 0..limit {
+                match lanes.admit(&endpoint_id, cap, 0, now) {
+                    Admission::Full => break,
+                    admission => granted.push(admission),
+                }
+            }
+            if let Some(left) = by_app.get_mut(&app_id) {
+                *left -= u32::try_from(granted.len()).unwrap_or(*left);
+            }
+            if !granted.is_empty() {
+                let quota = Quota { route: route.clone(), app: app.clone(), granted, taken: 0 };
+                quotas.insert(endpoint_id, quota);
+            }
+        }
+        quotas
+    }
+
+    /// Leases up to each quota, reads the payloads, and moves the lanes on.
+    async fn take(
+        &self,
+        conn: &mut Conn<'_>,
+        quotas: &mut HashMap<EndpointId, Quota>,
+        now: Timestamp,
+    ) -> Result<Vec<Lease>> {
+        if quotas.is_empty() {
+            return Ok(Vec::new());
+        }
+        let until = now.plus_ms(LEASE_MS);
+        let limits: Vec<(EndpointId, u32)> =
+            quotas.iter().map(|(endpoint, quota)| (*endpoint, quota.limit())).collect();
+        let request = Request { limits: &limits, now, until, node: self.0.node };
+        let taken: Vec<Taken> = match conn {
+            Either::Sqlite(c) => sqlite::take(c, &request).await?,
+            Either::Postgres(c) => postgres::take(c, &request).await?,
+        };
+        let contents = read_contents(conn, &taken).await?;
+        let mut leases = Vec::with_capacity(taken.len());
+        for row in taken {
+            let delivery_id: DeliveryId = rows::id(&row.id)?;
+            let endpoint_id: EndpointId = rows::id(&row.endpoint_id)?;
+            let Some(quota) = quotas.get_mut(&endpoint_id) else { continue };
+            let Some(admission) = quota.granted.get(quota.taken).copied() else { continue };
+            quota.taken += 1;
+            let message_id = delivery_id.message_id();
+            let envelope = contents.get(&message_id).cloned();
+            let envelope = envelope.unwrap_or_else(|| Arc::new(Envelope::gone(message_id)));
+            leases.push(Lease {
+                delivery_id,
+                route: quota.route.clone(),
+                attempts: rows::count(row.attempts),
+                trigger: Trigger::from_code(row.trigger),
+                until,
+                admission,
+                held_bytes: envelope.payload.as_ref().map_or(0, Bytes::len),
+                envelope,
+            });
+        }
+        self.0.slots.lock().charge(leases.iter().map(|lease| lease.held_bytes).sum());
+        let lanes: Vec<(EndpointId, Timestamp)> =
+            quotas.iter().map(|(id, quota)| (*id, quota.hold_until(now))).collect();
+        let apps = app_holds(quotas, now);
+        match conn {
+            Either::Sqlite(c) => sqlite::move_lanes(c, now, &lanes, &apps).await?,
+            Either::Postgres(c) => postgres::move_lanes(c, now, &lanes, &apps).await?,
+        }
+        Ok(leases)
+    }
+
+    /// Gives back what was granted and not used.
+    fn give_back(&self, quotas: &HashMap<EndpointId, Quota>) {
+        let mut lanes = self.0.slots.lock();
+        for (endpoint, quota) in quotas {
+            for admission in quota.granted.iter().skip(quota.taken) {
+                lanes.withdraw(endpoint, *admission, 0);
+            }
+        }
+    }
+}
+
+/// What `take` is asked for.
+pub(crate) struct Request<'a> {
+    pub limits: &'a [(EndpointId, u32)],
+    pub now: Timestamp,
+    pub until: Timestamp,
+    pub node: i64,
+}
+
+impl Quota {
+    fn limit(&self) -> u32 {
+        u32::try_from(self.granted.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A throttled endpoint waits as long as what it got takes at its rate.
+    fn hold_until(&self, now: Timestamp) -> Timestamp {
+        match self.route.endpoint.throttle_rate {
+            Some(rate) if self.taken > 0 => now.plus_ms(ms_at_rate(self.taken, rate)),
+            _ => Timestamp::ZERO,
+        }
+    }
+}
+
+/// The same for apps with a rate: all their lanes wait.
+fn app_holds(quotas: &HashMap<EndpointId, Quota>, now: Timestamp) -> Vec<(AppId, Timestamp)> {
+    let mut taken: HashMap<AppId, (usize, u32)> = HashMap::new();
+    for quota in quotas.values() {
+        if let Some(rate) = quota.app.throttle_rate {
+            taken.entry(quota.app.app_id).or_insert((0, rate)).0 += quota.taken;
+        }
+    }
+    let used = taken.into_iter().filter(|(_, (taken, _))| *taken > 0);
+    used.map(|(app, (taken, rate))| (app, now.plus_ms(ms_at_rate(taken, rate)))).collect()
+}
+
+fn per_step(rate: u32) -> u32 {
+    let steps_per_s = u32::try_from(1_000 / THROTTLE_STEP_MS).unwrap_or(1);
+    (rate / steps_per_s).max(1)
+}
+
+fn ms_at_rate(deliveries: usize, rate: u32) -> u64 {
+    u64::try_from(deliveries).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::from(rate.max(1))
+}
+
+async fn read_contents(
+    conn: &mut Conn<'_>,
+    taken: &[Taken],
+) -> Result<HashMap<MessageId, Arc<Envelope>>> {
+    let ids = taken.iter().map(|row| rows::id::<DeliveryId>(&row.id).map(|id| id.message_id()));
+    let mut ids = ids.collect::<Result<Vec<_>>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
+    let contents: Vec<Content> = match conn {
+        Either::Sqlite(c) => sqlite::contents(c, &ids).await?,
+        Either::Postgres(c) => postgres::contents(c, &ids).await?,
+    };
+    contents
+        .into_iter()
+        .map(|content| {
+            let message_id: MessageId = rows::id(&content.id)?;
+            let envelope = Envelope {
+                message_id,
+                event_type: content.event_type,
+                payload: content.payload.map(Into::into),
+                content_type: content.content_type,
+            };
+            Ok((message_id, Arc::new(envelope)))
+        })
+        .collect()
+}

@@ -1,0 +1,49 @@
+//! Lanes: one row per endpoint, the head of its queue.
+//!
+//! A claim finds work by looking at lanes whose queue is due and not held; it never looks at a
+//! backlog. Pausing an endpoint with a million deliveries is one update here.
+
+use model::endpoint::Endpoint;
+use model::{EndpointId, Timestamp};
+
+use crate::Result;
+use crate::db::{Tx, on};
+
+const INSERT: &str = "insert into lane (endpoint_id, app_id, next_due_at, hold_until) \
+    values ($1, $2, $3, $4)";
+const SET_HOLD: &str = "update lane set hold_until = $2 where endpoint_id = $1";
+const DELETE: &str = "delete from lane where endpoint_id = $1";
+
+pub(crate) async fn insert(tx: &mut Tx, endpoint: &Endpoint) -> Result<()> {
+    on!(tx, c => sqlx::query(INSERT)
+        .bind(endpoint.id.as_str())
+        .bind(endpoint.app_id.as_str())
+        .bind(Timestamp::NEVER.0)
+        .bind(hold_of(endpoint).0)
+        .execute(&mut **c).await.map(drop))?;
+    Ok(())
+}
+
+pub(crate) async fn set_hold(tx: &mut Tx, endpoint: &Endpoint) -> Result<()> {
+    set_hold_until(tx, endpoint.id, hold_of(endpoint)).await
+}
+
+pub(crate) async fn hold_for_good(tx: &mut Tx, endpoint: EndpointId) -> Result<()> {
+    set_hold_until(tx, endpoint, Timestamp::NEVER).await
+}
+
+async fn set_hold_until(tx: &mut Tx, endpoint: EndpointId, until: Timestamp) -> Result<()> {
+    on!(tx, c => sqlx::query(SET_HOLD)
+        .bind(endpoint.as_str()).bind(until.0).execute(&mut **c).await.map(drop))?;
+    Ok(())
+}
+
+pub(crate) async fn delete(tx: &mut Tx, endpoint: EndpointId) -> Result<()> {
+    on!(tx, c => sqlx::query(DELETE)
+        .bind(endpoint.as_str()).execute(&mut **c).await.map(drop))?;
+    Ok(())
+}
+
+const fn hold_of(endpoint: &Endpoint) -> Timestamp {
+    if endpoint.is_held() { Timestamp::NEVER } else { Timestamp::ZERO }
+}

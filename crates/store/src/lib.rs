@@ -1,0 +1,253 @@
+//! The only crate that knows SQL.
+//!
+//! [`Store`] is a cheap handle. Reads and rare writes are methods on it, one noun per file, in
+//! SQL that both databases understand. The hot verbs (`hot/`) go through batches: publishers
+//! hand in messages and wait, deliverers hand in settlements and wait, and whatever queued while
+//! the last commit ran goes into the next one.
+//!
+//! `api` and `engine` meet here, and in the data-less [`Wake`].
+
+mod answers;
+mod apps;
+mod attempts;
+mod db;
+mod deliveries;
+mod endpoints;
+mod event_types;
+mod hot;
+mod instance;
+mod lanes;
+mod messages;
+mod migrate;
+mod nodes;
+mod page;
+mod replays;
+mod routes;
+mod rows;
+mod schedules;
+mod secrets;
+mod slots;
+mod tasks;
+mod tokens;
+mod usage;
+mod wake;
+
+use std::sync::Arc;
+
+use model::lanes::Admission;
+use model::retry::RetrySchedule;
+use model::vault::Vault;
+use model::{Clock, Entropy};
+
+pub use answers::{Answer, AnswerState};
+pub use apps::AppRef;
+pub use attempts::AttemptQuery;
+pub use deliveries::{Cancel, DeliveryQuery, DeliveryRow};
+pub use hot::claim::Claimed;
+pub use hot::ingest::{NewMessage, PublishError, Published};
+pub use hot::settle::{After, Settlement};
+pub use messages::{MessageFilter, MessageQuery};
+pub use page::{Order, Page, PageQuery};
+pub use replays::Candidate;
+pub use routes::{LiveSecret, Route};
+pub use usage::Counts;
+pub use wake::Wake;
+
+/// A message on its way: what a deliverer needs of it.
+#[derive(Debug)]
+pub struct Envelope {
+    pub message_id: model::MessageId,
+    pub event_type: String,
+    pub payload: Option<bytes::Bytes>,
+    pub content_type: Option<String>,
+}
+
+impl Envelope {
+    /// Of a message that is no longer there.
+    pub(crate) const fn gone(message_id: model::MessageId) -> Self {
+        Self { message_id, event_type: String::new(), payload: None, content_type: None }
+    }
+}
+
+/// A delivery that this process holds the lease of.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub delivery_id: model::DeliveryId,
+    pub route: Arc<Route>,
+    pub envelope: Arc<Envelope>,
+    /// Attempts already made.
+    pub attempts: u32,
+    pub trigger: model::delivery::Trigger,
+    pub until: model::Timestamp,
+    /// Whether it has a slot, and the bytes it is counted with: the store's own books.
+    pub(crate) admission: Admission,
+    pub(crate) held_bytes: usize,
+}
+
+/// How a store is opened.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// `sqlite:…` or `postgres://…`
+    pub url: String,
+    pub read_connections: u32,
+    pub vault: Vault,
+    pub clock: Clock,
+    pub entropy: Entropy,
+    /// Deliveries under way at one time, in all and per endpoint.
+    pub max_in_flight: u32,
+    pub endpoint_max_in_flight: u32,
+    /// Of the instance; event types and endpoints may have their own.
+    pub retry_schedule: RetrySchedule,
+    /// Whether this process delivers: then fresh deliveries are leased to it at once.
+    pub delivers: bool,
+}
+
+/// How long a process may work on a delivery. Longer than any attempt with its settling.
+pub const LEASE_MS: u64 = 60_000;
+
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+pub(crate) struct Inner {
+    db: db::Db,
+    url: String,
+    vault: Vault,
+    clock: Clock,
+    entropy: Entropy,
+    /// Names this process in leases.
+    node: i64,
+    delivers: bool,
+    slots: slots::Slots,
+    routes: routes::RouteCache,
+    schedules: schedules::Schedules,
+    wake: Wake,
+    hot: hot::Queues,
+    node_lock: tokio::sync::Mutex<Option<sqlx::PgConnection>>,
+}
+
+/// Only real faults; what a lookup does not find is an `Option`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    #[error(
+        "the database is at schema {version}, this binary needs {newest}: run `doorbell migrate`"
+    )]
+    SchemaBehind { version: i64, newest: i64 },
+    #[error(
+        "the database is at schema {version}, newer than this binary knows ({newest}): use a newer binary"
+    )]
+    SchemaAhead { version: i64, newest: i64 },
+    #[error("stored {what} is not readable: {why}")]
+    Corrupt { what: &'static str, why: String },
+    #[error(transparent)]
+    Vault(#[from] model::vault::VaultError),
+    #[error(
+        "the database was written with other instance secrets: use the data folder, or the secrets file, that belongs to it"
+    )]
+    OtherInstance,
+    /// Stays inside: the batch is written again without those deliveries.
+    #[error("some leases of the batch were lost")]
+    LeaseLost,
+    #[error("the store is shutting down")]
+    Closed,
+}
+
+impl StoreError {
+    /// The constraint that refused a write, as `table.column`-like text of either database.
+    pub(crate) fn is_unique_violation(&self) -> bool {
+        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+impl Store {
+    /// Opens the database without touching its schema. Call [`Store::migrate`] or
+    /// [`Store::check_schema`] next, then [`Store::start`].
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub async fn open(options: StoreOptions) -> Result<Self> {
+        let db = db::Db::open(&options.url, options.read_connections).await?;
+        let node = i64::try_from(options.entropy.next_u64() >> 1).unwrap_or(1);
+        let (queues, hot_work) = hot::queues();
+        let store = Self(Arc::new(Inner {
+            db,
+            url: options.url,
+            vault: options.vault,
+            wake: Wake::new(&options.clock),
+            clock: options.clock,
+            entropy: options.entropy,
+            node,
+            delivers: options.delivers,
+            slots: slots::Slots::new(options.max_in_flight, options.endpoint_max_in_flight),
+            routes: routes::RouteCache::new(),
+            schedules: schedules::Schedules::new(options.retry_schedule),
+            hot: queues,
+            node_lock: tokio::sync::Mutex::new(None),
+        }));
+        hot::spawn(&store, hot_work);
+        Ok(store)
+    }
+
+    /// Applies pending migrations; answers how many.
+    ///
+    /// # Errors
+    /// When the schema is newer than this binary, or a statement fails.
+    pub async fn migrate(&self) -> Result<usize> {
+        migrate::migrate(&self.0.db, self.now().0).await
+    }
+
+    /// # Errors
+    /// When the schema is not exactly the one this binary knows.
+    pub async fn check_schema(&self) -> Result<()> {
+        migrate::check(&self.0.db).await
+    }
+
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ping(&self) -> Result<()> {
+        let one: i32 = db::on!(self.0.db.reader(), c => {
+            sqlx::query_scalar("select cast(1 as integer)").fetch_one(c).await
+        })?;
+        debug_assert_eq!(one, 1);
+        Ok(())
+    }
+
+    /// Finishes what was handed in and closes the database. Nothing can be handed in after.
+    pub async fn close(&self) {
+        self.0.hot.close().await;
+        self.leave().await;
+        self.0.db.close().await;
+    }
+
+    #[must_use]
+    pub fn wake(&self) -> &Wake {
+        &self.0.wake
+    }
+
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    #[must_use]
+    pub fn entropy(&self) -> &Entropy {
+        &self.0.entropy
+    }
+
+    pub(crate) fn now(&self) -> model::Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn db(&self) -> &db::Db {
+        &self.0.db
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}

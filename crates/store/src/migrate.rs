@@ -1,0 +1,96 @@
+//! Migrations: numbered, forward only, embedded, applied one transaction each.
+//!
+//! Old processes run against the new schema while a cluster is upgraded, so every change comes
+//! in three steps over releases: expand (add), move (fill), contract (remove). On PostgreSQL an
+//! advisory lock lets one process migrate while the others wait; on SQLite the write lock does.
+
+use crate::StoreError;
+use crate::db::{Db, Either, on};
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: [Migration; 1] = [Migration {
+    version: 1,
+    name: "start",
+    sqlite: include_str!("../migrations/sqlite/0001_start.sql"),
+    postgres: include_str!("../migrations/postgres/0001_start.sql"),
+}];
+
+const CREATE_LEDGER: &str = "create table if not exists migration \
+    (version bigint primary key, name text not null, applied_at bigint not null)";
+const LEDGER_EXISTS_SQLITE: &str =
+    "select count(*) from sqlite_master where type = 'table' and name = 'migration'";
+const LEDGER_EXISTS_POSTGRES: &str =
+    "select count(*) from pg_catalog.pg_class where oid = to_regclass('migration')";
+const APPLIED: &str = "select coalesce(max(version), 0) from migration";
+const RECORD: &str = "insert into migration (version, name, applied_at) values ($1, $2, $3)";
+/// "doorbell" as a number: the advisory lock of migrations.
+const LOCK: &str = "select pg_advisory_xact_lock(7236838213921631596)";
+
+/// Applies what is pending and answers how many that were.
+pub(crate) async fn migrate(db: &Db, now_ms: i64) -> Result<usize, StoreError> {
+    let mut applied = 0;
+    while apply_next(db, now_ms).await? {
+        applied += 1;
+    }
+    Ok(applied)
+}
+
+async fn apply_next(db: &Db, now_ms: i64) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    if let Either::Postgres(tx) = &mut tx {
+        sqlx::query(LOCK).execute(&mut **tx).await?;
+    }
+    on!(&mut tx, c => sqlx::query(CREATE_LEDGER).execute(&mut **c).await.map(drop))?;
+    let version: i64 = on!(&mut tx, c => sqlx::query_scalar(APPLIED).fetch_one(&mut **c).await)?;
+    refuse_newer(version)?;
+    let Some(next) = MIGRATIONS.iter().find(|migration| migration.version > version) else {
+        return Ok(false);
+    };
+    match &mut tx {
+        Either::Sqlite(c) => sqlx::raw_sql(next.sqlite).execute(&mut **c).await.map(drop)?,
+        Either::Postgres(c) => sqlx::raw_sql(next.postgres).execute(&mut **c).await.map(drop)?,
+    }
+    on!(&mut tx, c => sqlx::query(RECORD)
+        .bind(next.version).bind(next.name).bind(now_ms)
+        .execute(&mut **c).await.map(drop))?;
+    tx.commit().await?;
+    tracing::info!(version = next.version, name = next.name, "migration applied");
+    Ok(true)
+}
+
+/// Fails unless the schema is exactly the one this binary knows.
+pub(crate) async fn check(db: &Db) -> Result<(), StoreError> {
+    let ledger: i64 = match db.reader() {
+        Either::Sqlite(c) => sqlx::query_scalar(LEDGER_EXISTS_SQLITE).fetch_one(c).await?,
+        Either::Postgres(c) => sqlx::query_scalar(LEDGER_EXISTS_POSTGRES).fetch_one(c).await?,
+    };
+    let version: i64 = if ledger == 0 {
+        0
+    } else {
+        on!(db.reader(), c => sqlx::query_scalar(APPLIED).fetch_one(c).await)?
+    };
+    refuse_newer(version)?;
+    let newest = newest();
+    if version < newest {
+        return Err(StoreError::SchemaBehind { version, newest });
+    }
+    Ok(())
+}
+
+fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn refuse_newer(version: i64) -> Result<(), StoreError> {
+    let newest = newest();
+    if version > newest {
+        return Err(StoreError::SchemaAhead { version, newest });
+    }
+    Ok(())
+}

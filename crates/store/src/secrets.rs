@@ -1,0 +1,104 @@
+//! Signing secrets of endpoints, sealed at rest. The current one has no end; a rotated one
+//! signs beside it until its grace is over.
+
+use model::signature::Secret;
+use model::{AppId, EndpointId, Timestamp};
+use sqlx::FromRow;
+
+use crate::db::{Tx, on};
+use crate::{Result, Store, apps, rows};
+
+/// Old secrets of one endpoint that may still be in grace.
+pub const MAX_OLD_SECRETS: usize = 10;
+
+const LIVE: &str = "select endpoint_id, created_at, sealed, expires_at from secret \
+    where endpoint_id = $1 and (expires_at is null or expires_at > $2) order by created_at desc";
+pub(crate) const LIVE_OF_APP: &str = "select endpoint_id, created_at, sealed, expires_at \
+    from secret where endpoint_id in (select id from endpoint where app_id = $1) \
+    and (expires_at is null or expires_at > $2) order by endpoint_id, created_at desc";
+const INSERT: &str = "insert into secret (endpoint_id, created_at, sealed, expires_at) \
+    values ($1, $2, $3, null)";
+const EXPIRE_CURRENT: &str = "update secret set expires_at = $2 \
+    where endpoint_id = $1 and expires_at is null";
+const DELETE_ENDED: &str = "delete from secret where endpoint_id = $1 and expires_at <= $2";
+const DELETE_OLDEST: &str = "delete from secret where endpoint_id = $1 and created_at in \
+    (select created_at from secret where endpoint_id = $1 and expires_at is not null \
+    order by created_at desc limit 1000 offset $2)";
+const DELETE_ALL: &str = "delete from secret where endpoint_id = $1";
+
+#[derive(FromRow)]
+pub(crate) struct Row {
+    pub endpoint_id: String,
+    created_at: i64,
+    sealed: Vec<u8>,
+    pub expires_at: Option<i64>,
+}
+
+/// Where a sealed secret belongs.
+fn context(endpoint: &str, created_at: i64) -> String {
+    format!("secret/{endpoint}/{created_at}")
+}
+
+impl Store {
+    pub(crate) fn secret_of(&self, row: &Row) -> Result<Secret> {
+        let plain = self.0.vault.open(&context(&row.endpoint_id, row.created_at), &row.sealed)?;
+        let text = String::from_utf8(plain).map_err(|error| rows::corrupt("secret", error))?;
+        Secret::parse(&text).map_err(|error| rows::corrupt("secret", error))
+    }
+
+    /// The secret that an endpoint signs with now.
+    ///
+    /// # Errors
+    /// When the database fails or the secret does not open.
+    pub async fn current_secret(&self, endpoint: EndpointId) -> Result<Option<Secret>> {
+        let rows: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(LIVE)
+            .bind(endpoint.as_str()).bind(self.now().0).fetch_all(c).await)?;
+        let current = rows.iter().find(|row| row.expires_at.is_none());
+        current.map(|row| self.secret_of(row)).transpose()
+    }
+
+    /// Puts a new secret in place; the one before signs on for `grace_ms`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rotate_secret(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        secret: &Secret,
+        grace_ms: u64,
+    ) -> Result<()> {
+        let now = self.now();
+        let ends = now.plus_ms(grace_ms);
+        let kept = i64::try_from(MAX_OLD_SECRETS).unwrap_or(i64::MAX);
+        let mut tx = self.db().begin().await?;
+        for (sql, value) in [(EXPIRE_CURRENT, ends.0), (DELETE_ENDED, now.0), (DELETE_OLDEST, kept)]
+        {
+            on!(&mut tx, c => sqlx::query(sql)
+                .bind(endpoint.as_str()).bind(value).execute(&mut **c).await.map(drop))?;
+        }
+        insert(self, &mut tx, endpoint, secret, now).await?;
+        apps::touch(&mut tx, app).await?;
+        tx.commit().await
+    }
+}
+
+pub(crate) async fn insert(
+    store: &Store,
+    tx: &mut Tx,
+    endpoint: EndpointId,
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<()> {
+    let text = secret.to_text();
+    let sealed = store.0.vault.seal(&context(endpoint.as_str(), now.0), text.as_bytes())?;
+    on!(tx, c => sqlx::query(INSERT)
+        .bind(endpoint.as_str()).bind(now.0).bind(sealed).execute(&mut **c).await.map(drop))?;
+    Ok(())
+}
+
+pub(crate) async fn delete_all(tx: &mut Tx, endpoint: EndpointId) -> Result<()> {
+    on!(tx, c => sqlx::query(DELETE_ALL)
+        .bind(endpoint.as_str()).execute(&mut **c).await.map(drop))?;
+    Ok(())
+}

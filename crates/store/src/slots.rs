@@ -1,0 +1,109 @@
+//! The slots of this process: [`model::lanes::Lanes`] behind a lock, and the way to whoever
+//! starts deliveries.
+//!
+//! A slot is taken when a delivery is planned or claimed and given back when it is settled. A
+//! delivery that was admitted to wait is started by the settlement that frees its slot.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::lanes::{Admission, Lanes};
+use model::{EndpointId, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::{Lease, Route, Settlement, Store};
+
+#[derive(Debug)]
+pub(crate) struct Slots {
+    lanes: Mutex<Lanes<Lease>>,
+    endpoint_cap: u32,
+    start: mpsc::UnboundedSender<Lease>,
+    started: Mutex<Option<mpsc::UnboundedReceiver<Lease>>>,
+}
+
+impl Slots {
+    pub fn new(slots: u32, endpoint_cap: u32) -> Self {
+        // Bounded by the slots: nothing is sent without one.
+        let (start, started) = mpsc::unbounded_channel();
+        Self {
+            lanes: Mutex::new(Lanes::new(slots)),
+            endpoint_cap,
+            start,
+            started: Mutex::new(Some(started)),
+        }
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Lanes<Lease>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many deliveries to this endpoint may be under way at one time.
+    pub fn cap(&self, route: &Route) -> u32 {
+        route.endpoint.max_in_flight.map_or(self.endpoint_cap, |own| own.min(self.endpoint_cap))
+    }
+
+    /// Lanes without room: looking at them again would find nothing to start.
+    pub fn busy(&self) -> Vec<EndpointId> {
+        let lanes = self.lock();
+        lanes.busy().filter(|id| lanes.room(id, self.endpoint_cap) == 0).copied().collect()
+    }
+
+    /// Starts what has a slot; the rest waits for one in memory.
+    pub fn hand_over(&self, leases: Vec<Lease>) {
+        let mut lanes = self.lock();
+        for lease in leases {
+            let endpoint = lease.route.endpoint.id;
+            let cap = self.cap(&lease.route);
+            let ready = match lease.admission {
+                Admission::Wait => lanes.push(&endpoint, cap, lease),
+                Admission::Start | Admission::Full => Some(lease),
+            };
+            if let Some(lease) = ready {
+                self.send(&mut lanes, lease);
+            }
+        }
+    }
+
+    /// Gives back what was admitted and then came to nothing.
+    pub fn withdraw<'a>(&self, leases: impl IntoIterator<Item = &'a Lease>) {
+        let mut lanes = self.lock();
+        for lease in leases {
+            lanes.withdraw(&lease.route.endpoint.id, lease.admission, lease.held_bytes);
+        }
+    }
+
+    /// Gives back the slots of what was settled; what waited for them starts.
+    pub fn finish<'a>(&self, settled: impl Iterator<Item = &'a Settlement>, now: Timestamp) {
+        let mut lanes = self.lock();
+        for settlement in settled {
+            if let Some(until) = settlement.hold_until {
+                lanes.hold(&settlement.endpoint_id, until, now);
+            }
+            let next = lanes.finish(&settlement.endpoint_id, settlement.held_bytes, now);
+            if let Some(next) = next {
+                self.send(&mut lanes, next);
+            }
+        }
+    }
+
+    fn send(&self, lanes: &mut Lanes<Lease>, mut lease: Lease) {
+        lease.admission = Admission::Start;
+        // Without a deliverer the lease runs out and another process finds the delivery.
+        if let Err(back) = self.start.send(lease) {
+            let lease = back.0;
+            lanes.withdraw(&lease.route.endpoint.id, lease.admission, lease.held_bytes);
+        }
+    }
+}
+
+impl Store {
+    /// Deliveries that are to be started by this process. One taker.
+    #[must_use]
+    pub fn take_fresh(&self) -> Option<mpsc::UnboundedReceiver<Lease>> {
+        self.0.slots.started.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Gives up a lease without an outcome: the slot is free, and the lease runs out by itself.
+    pub fn abandon(&self, lease: &Lease) {
+        self.0.slots.withdraw([lease]);
+    }
+}
