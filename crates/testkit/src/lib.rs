@@ -1,0 +1,11 @@
+//! What tests stand on: databases of their own, a receiver that can misbehave, and a whole server
+//! on port 0 with a clock that the test moves. Nothing here is a mock of a real part.
+
+pub mod databases;
+pub mod receiver;
+pub mod server;
+pub mod test_store;
+
+pub use databases::TestDatabase;
+pub use server::{START, TOKEN, TestOptions, TestServer};
+pub use test_store::TestStore;
