@@ -1,0 +1,39 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use store::AppRef;
+
+use super::create::new_app;
+use super::{ApplicationIn, ApplicationOut, uid_taken};
+use crate::AppState;
+use crate::extract::{AppName, Body};
+use crate::problem::{ProblemDocument, Result};
+
+/// Update an application, or create it under the uid in the path
+#[utoipa::path(
+    put, path = "/api/v1/app/{app}", operation_id = "v1.application.update", tag = "Application",
+    params(("app" = String, Path, description = "The application's id or uid")),
+    request_body = ApplicationIn,
+    responses(
+        (status = 200, body = ApplicationOut),
+        (status = 201, body = ApplicationOut, description = "It was created"),
+        (status = 409, body = ProblemDocument),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+pub async fn put(
+    State(state): State<AppState>,
+    AppName(path): AppName,
+    Body(mut wish): Body<ApplicationIn>,
+) -> Result<(StatusCode, Json<ApplicationOut>)> {
+    if let Some(mut app) = state.store.app(&AppRef::new(&path)).await? {
+        wish.apply(&mut app)?;
+        app.updated_at = state.store.clock().now();
+        let saved = state.store.update_app(&app).await?;
+        return if saved { Ok((StatusCode::OK, Json(app.into()))) } else { Err(uid_taken()) };
+    }
+    wish.uid.get_or_insert(path);
+    let app = new_app(&state, wish)?;
+    let created = state.store.insert_app(&app).await?;
+    if created { Ok((StatusCode::CREATED, Json(app.into()))) } else { Err(uid_taken()) }
+}

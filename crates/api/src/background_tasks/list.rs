@@ -1,0 +1,41 @@
+use axum::Json;
+use axum::extract::State;
+use model::task::TaskStatus;
+use serde::Deserialize;
+use store::Order;
+use utoipa::IntoParams;
+
+use super::BackgroundTaskOut;
+use crate::AppState;
+use crate::auth::Caller;
+use crate::extract::Query;
+use crate::page::{ListOut, PageIn};
+use crate::problem::{ProblemDocument, Result};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// `running`, `finished` or `failed`.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    status: Option<TaskStatus>,
+}
+
+/// List background tasks, newest first
+#[utoipa::path(
+    get, path = "/api/v1/background-task", operation_id = "v1.background-task.list",
+    tag = "Background task", params(ListQuery, PageIn),
+    responses(
+        (status = 200, body = ListOut<BackgroundTaskOut>),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+pub async fn list(
+    State(state): State<AppState>,
+    _: Caller,
+    Query(query): Query<ListQuery>,
+    Query(page): Query<PageIn>,
+) -> Result<Json<ListOut<BackgroundTaskOut>>> {
+    let tasks = state.store.tasks(&page.query(Order::Descending), query.status).await?;
+    Ok(Json(ListOut::new(tasks, BackgroundTaskOut::from)))
+}

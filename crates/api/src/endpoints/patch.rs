@@ -1,0 +1,40 @@
+use axum::Json;
+use axum::extract::State;
+
+use super::wish::EndpointPatch;
+use super::{EndpointOut, secret, uid_taken};
+use crate::AppState;
+use crate::extract::{Body, InEndpoint};
+use crate::problem::{ProblemDocument, Result};
+
+/// Change parts of an endpoint
+#[utoipa::path(
+    patch, path = "/api/v1/app/{app}/endpoint/{endpoint}", operation_id = "v1.endpoint.patch",
+    tag = "Endpoint",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+    ),
+    request_body = EndpointPatch,
+    responses(
+        (status = 200, body = EndpointOut),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "The uid is taken"),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+pub async fn patch(
+    State(state): State<AppState>,
+    InEndpoint(_app, endpoint): InEndpoint,
+    Body(wish): Body<EndpointPatch>,
+) -> Result<Json<EndpointOut>> {
+    let key = wish.secret.as_ref().map(|secret| secret.read("secret")).transpose()?;
+    let endpoint = wish.apply(endpoint, &state)?;
+    if !state.store.update_endpoint(&endpoint).await? {
+        return Err(uid_taken());
+    }
+    if let Some(key) = key {
+        secret::replace(&state, &endpoint, &key, 0).await?;
+    }
+    Ok(Json(endpoint.into()))
+}

@@ -1,0 +1,32 @@
+use axum::Json;
+use axum::extract::State;
+
+use super::EndpointOut;
+use crate::AppState;
+use crate::extract::InEndpoint;
+use crate::problem::{ProblemDocument, Result};
+
+/// Hold an endpoint's deliveries
+///
+/// None is dropped: new ones queue up behind those it has until it is resumed.
+#[utoipa::path(
+    post, path = "/api/v1/app/{app}/endpoint/{endpoint}/pause",
+    operation_id = "v1.endpoint.pause", tag = "Endpoint",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+    ),
+    responses((status = 200, body = EndpointOut), (status = 404, body = ProblemDocument)),
+)]
+pub async fn pause(
+    State(state): State<AppState>,
+    InEndpoint(_app, mut endpoint): InEndpoint,
+) -> Result<Json<EndpointOut>> {
+    if endpoint.paused_at.is_none() {
+        let now = state.store.clock().now();
+        endpoint.paused_at = Some(now);
+        endpoint.updated_at = now;
+        state.store.update_endpoint(&endpoint).await?;
+    }
+    Ok(Json(endpoint.into()))
+}

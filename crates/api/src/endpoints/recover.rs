@@ -1,0 +1,36 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use model::task::Work;
+
+use super::selection::{ReplayIn, ReplayOut};
+use crate::AppState;
+use crate::extract::{Body, InEndpoint};
+use crate::problem::{ProblemDocument, Result};
+
+/// Deliver again what failed at an endpoint
+///
+/// What succeeded later, or is still being tried, is left alone.
+#[utoipa::path(
+    post, path = "/api/v1/app/{app}/endpoint/{endpoint}/recover",
+    operation_id = "v1.endpoint.recover", tag = "Endpoint",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+    ),
+    request_body = ReplayIn,
+    responses(
+        (status = 202, body = ReplayOut),
+        (status = 404, body = ProblemDocument),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+pub async fn recover(
+    State(state): State<AppState>,
+    InEndpoint(app, endpoint): InEndpoint,
+    Body(wish): Body<ReplayIn>,
+) -> Result<(StatusCode, Json<ReplayOut>)> {
+    let work = Work::Recover(wish.at(&app, &endpoint, &state)?);
+    let task = state.store.insert_task(Some(app.id), work).await?;
+    Ok((StatusCode::ACCEPTED, Json(task.into())))
+}

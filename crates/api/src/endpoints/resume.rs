@@ -1,0 +1,28 @@
+use axum::Json;
+use axum::extract::State;
+
+use super::EndpointOut;
+use crate::AppState;
+use crate::extract::InEndpoint;
+use crate::problem::{ProblemDocument, Result};
+
+/// Let an endpoint's held deliveries go
+#[utoipa::path(
+    post, path = "/api/v1/app/{app}/endpoint/{endpoint}/resume",
+    operation_id = "v1.endpoint.resume", tag = "Endpoint",
+    params(
+        ("app" = String, Path, description = "The application's id or uid"),
+        ("endpoint" = String, Path, description = "The endpoint's id or uid"),
+    ),
+    responses((status = 200, body = EndpointOut), (status = 404, body = ProblemDocument)),
+)]
+pub async fn resume(
+    State(state): State<AppState>,
+    InEndpoint(_app, mut endpoint): InEndpoint,
+) -> Result<Json<EndpointOut>> {
+    if endpoint.paused_at.take().is_some() {
+        endpoint.updated_at = state.store.clock().now();
+        state.store.update_endpoint(&endpoint).await?;
+    }
+    Ok(Json(endpoint.into()))
+}

@@ -1,0 +1,15 @@
+//! Partial updates: a field that is absent stays, `null` clears it, a value sets it.
+
+use serde::{Deserialize, Deserializer};
+
+/// `None`: absent. `Some(None)`: null. Use with
+/// `#[serde(default, deserialize_with = "patch::field")]`.
+pub type Field<T> = Option<Option<T>>;
+
+/// # Errors
+/// When the value has another shape.
+pub fn field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Field<T>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
