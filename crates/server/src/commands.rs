@@ -1,0 +1,84 @@
+//! The commands of the `doorbell` binary, one file each.
+
+mod config;
+mod health;
+mod migrate;
+mod openapi;
+mod serve;
+mod token;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::assembly::StartError;
+use crate::config::{self as settings, Config, Flags, Sources};
+use crate::logging;
+
+/// Delivers webhooks: signed, retried, recorded and explained.
+#[derive(Debug, Parser)]
+#[command(name = "doorbell", version)]
+pub struct CommandLine {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Manage access tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Ask the running server whether it is well
+    Health,
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Runs the command that the arguments name.
+pub fn run(line: CommandLine) -> ExitCode {
+    let flags = line.flags;
+    let done = match line.command.unwrap_or(Command::Serve) {
+        Command::Config(command) => {
+            return config::run(command, flags).unwrap_or_else(|e| fail(&e));
+        }
+        Command::Openapi => openapi::print(),
+        Command::Serve => with_config(flags, serve::serve),
+        Command::Migrate => with_config(flags, migrate::migrate),
+        Command::Token(command) => with_config(flags, |config| token::run(command, config)),
+        Command::Health => with_config(flags, health::check),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("doorbell: {error}");
+    ExitCode::FAILURE
+}
+
+/// Reads the settings, starts logging, and runs a command that works with both.
+fn with_config<F>(flags: Flags, command: impl FnOnce(Config) -> F) -> Result<(), StartError>
+where
+    F: Future<Output = Result<(), StartError>>,
+{
+    let sources = Sources::gather(flags, std::env::vars_os(), Path::new(""));
+    let loaded =
+        settings::load(&sources).map_err(|problems| StartError::Other(problems.to_string()))?;
+    logging::start(&loaded.config.log);
+    // One provider for everything, chosen before anything can ask for another.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(command(loaded.config))
+}
