@@ -1,0 +1,86 @@
+//! The bars the project set itself, and how the measured rows stand to them.
+
+use crate::measure::median;
+use crate::options::Database;
+use crate::report::{Row, readable};
+
+#[derive(Clone, Copy)]
+enum Bar {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+use Bar::{AtLeast, AtMost};
+
+/// The figures are in MiB, the bars for memory in MB.
+const MB: f64 = 1e6 / (1024.0 * 1024.0);
+
+/// Scenario, connections (0 = any), figure, bar.
+const BARS: [(&str, usize, &str, Bar); 17] = [
+    ("end-to-end", 64, "ratio", AtLeast(0.10)),
+    ("end-to-end", 256, "ratio", AtLeast(0.18)),
+    ("end-to-end", 0, "p99_ms", AtMost(50.0)),
+    ("end-to-end", 0, "cpu_ms_per_message", AtMost(0.14)),
+    ("end-to-end", 0, "server_peak_mib", AtMost(100.0 * MB)),
+    ("end-to-end", 0, "lost", AtMost(0.0)),
+    ("fan-out", 0, "ratio", AtLeast(0.24)),
+    ("fan-out", 0, "lost", AtMost(0.0)),
+    ("latency", 0, "ratio", AtMost(1.5)),
+    ("latency", 0, "p99_over_p50", AtMost(4.0)),
+    ("neighbour", 0, "p99_ratio", AtMost(2.0)),
+    ("neighbour", 0, "p99_ms", AtMost(500.0)),
+    ("drain", 0, "p99_ms", AtMost(1_000.0)),
+    ("drain", 0, "server_peak_mib", AtMost(300.0 * MB)),
+    ("drain", 0, "lost", AtMost(0.0)),
+    ("start", 0, "idle_mib", AtMost(40.0 * MB)),
+    ("start", 0, "start_ms", AtMost(300.0)),
+];
+
+pub fn print(databases: &[Database], rows: &[Row]) {
+    println!("\nbars (medians of the rounds)");
+    for (scenario, connections, figure, bar) in BARS {
+        for database in databases {
+            let of_bar = rows.iter().filter(|row| {
+                row.database == *database
+                    && row.scenario == scenario
+                    && (connections == 0 || row.connections == connections)
+            });
+            for (connections, value) in medians(of_bar, figure) {
+                let verdict = if bar.is_met(value) { "met   " } else { "MISSED" };
+                let measured = readable(value);
+                println!(
+                    "  {verdict}  {scenario:<10} {connections:>4}  {database:<8}  {figure:<18} {measured:>9}  {bar}"
+                );
+            }
+        }
+    }
+}
+
+fn medians<'a>(rows: impl Iterator<Item = &'a Row>, figure: &str) -> Vec<(usize, f64)> {
+    let mut by_connections = std::collections::BTreeMap::<usize, Vec<f64>>::new();
+    for row in rows {
+        if let Some(value) = row.figures.get(figure) {
+            by_connections.entry(row.connections).or_default().push(value);
+        }
+    }
+    let medians = by_connections.into_iter();
+    medians.filter_map(|(connections, values)| Some((connections, median(values)?))).collect()
+}
+
+impl Bar {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            AtLeast(bar) => value >= bar,
+            AtMost(bar) => value <= bar,
+        }
+    }
+}
+
+impl std::fmt::Display for Bar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AtLeast(bar) => write!(f, "≥ {}", readable(*bar)),
+            AtMost(bar) => write!(f, "≤ {}", readable(*bar)),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! One keep-alive connection, and the few API calls that prepare a scenario.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::Outcome;
+
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: HeaderValue,
+    authorization: Option<HeaderValue>,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Bytes,
+}
+
+/// Where a connection goes and the token it shows there.
+#[derive(Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    pub authorization: Option<HeaderValue>,
+}
+
+impl Peer {
+    pub fn local(port: u16, token: Option<&str>) -> Outcome<Self> {
+        let authorization =
+            token.map(|token| HeaderValue::from_str(&format!("Bearer {token}"))).transpose()?;
+        Ok(Self { address: SocketAddr::from(([127, 0, 0, 1], port)), authorization })
+    }
+}
+
+impl Connection {
+    pub async fn open(peer: &Peer) -> Outcome<Self> {
+        let stream = TcpStream::connect(peer.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self {
+            sender,
+            host: HeaderValue::from_str(&peer.address.to_string())?,
+            authorization: peer.authorization.clone(),
+        })
+    }
+
+    pub async fn post(&mut self, path: &Uri, body: Bytes) -> Outcome<Answer> {
+        self.call(Method::POST, path, body).await
+    }
+
+    pub async fn get(&mut self, path: &Uri) -> Outcome<Answer> {
+        self.call(Method::GET, path, Bytes::new()).await
+    }
+
+    async fn call(&mut self, method: Method, path: &Uri, body: Bytes) -> Outcome<Answer> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.clone();
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer { status, body })
+    }
+}
+
+/// What every creating call answers with; the rest of the body is not looked at.
+#[derive(Deserialize)]
+pub struct Created {
+    pub id: String,
+}
+
+/// The management calls of a scenario's preparation.
+pub struct Api {
+    connection: Connection,
+}
+
+impl Api {
+    pub async fn open(peer: &Peer) -> Outcome<Self> {
+        Ok(Self { connection: Connection::open(peer).await? })
+    }
+
+    pub async fn create_app(&mut self, name: &str) -> Outcome<String> {
+        self.create("/api/v1/app", json!({ "name": name })).await
+    }
+
+    pub async fn create_endpoint(&mut self, app: &str, url: &str) -> Outcome<String> {
+        let path = format!("/api/v1/app/{app}/endpoint");
+        self.create(&path, json!({ "url": url })).await
+    }
+
+    /// Deliveries of the endpoint that are neither done nor given up, as the server counts them.
+    pub async fn unfinished(&mut self, app: &str, endpoint: &str) -> Outcome<u64> {
+        #[derive(Deserialize)]
+        struct Stats {
+            pending: u64,
+            sending: u64,
+        }
+        let path = format!("/api/v1/app/{app}/endpoint/{endpoint}/stats");
+        let answer = self.connection.get(&path.parse()?).await?;
+        let stats: Stats = serde_json::from_slice(&expect_success(&path, answer)?)?;
+        Ok(stats.pending + stats.sending)
+    }
+
+    async fn create(&mut self, path: &str, body: Value) -> Outcome<String> {
+        let answer = self.connection.post(&path.parse()?, body.to_string().into()).await?;
+        let created: Created = serde_json::from_slice(&expect_success(path, answer)?)?;
+        Ok(created.id)
+    }
+}
+
+pub fn expect_success(path: &str, answer: Answer) -> Outcome<Bytes> {
+    if answer.status.is_success() {
+        return Ok(answer.body);
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    Err(format!("{path} answered {}: {text}", answer.status).into())
+}

@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::Outcome;
+use crate::scenarios::Scenario;
+
+#[derive(Parser)]
+#[command(
+    name = "doorbell-bench",
+    about = "Measures the release binary against the floor of this machine"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub options: Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Every scenario on the chosen databases
+    All,
+    #[command(flatten)]
+    One(Scenario),
+    /// Kill -9 under load, again and again; fails if an acknowledged message is lost
+    Torture(TortureOptions),
+    #[command(hide = true)]
+    Sink,
+}
+
+#[derive(Args)]
+pub struct Options {
+    /// Databases to measure on
+    #[arg(long, global = true, value_delimiter = ',', default_value = "sqlite,postgres")]
+    pub database: Vec<Database>,
+    /// A PostgreSQL whose user may create databases; each run makes and drops its own
+    /// [env: DOORBELL_BENCH_POSTGRES_URL]
+    #[arg(long, global = true)]
+    postgres_url: Option<String>,
+    /// The server under measurement
+    #[arg(long, global = true, default_value = "target/release/doorbell")]
+    pub server: PathBuf,
+    /// Where databases and logs are kept during a run; choose the disk to be measured
+    #[arg(long, global = true, default_value = "target/doorbell-bench")]
+    pub work_dir: PathBuf,
+    /// Where the results go as JSON [default: results.json in the work folder]
+    #[arg(long, global = true)]
+    pub json: Option<PathBuf>,
+    /// Rounds of the throughput scenarios, each with its own floor
+    #[arg(long, global = true, default_value_t = 1, value_parser = whole::<u32>(1..=100))]
+    pub rounds: u32,
+    /// Publishers of the closed loops
+    #[arg(long, global = true, value_delimiter = ',', default_value = "64,256", value_parser = whole::<usize>(1..=4_096))]
+    pub connections: Vec<usize>,
+    /// Messages of one closed-loop run
+    #[arg(long, global = true, default_value_t = 30_000, value_parser = whole::<u64>(1..=10_000_000))]
+    pub load: u64,
+    /// Messages of one fan-out run, each to ten endpoints
+    #[arg(long, global = true, default_value_t = 3_000, value_parser = whole::<u64>(1..=1_000_000))]
+    pub fan_out_load: u64,
+    /// Messages due for the dead endpoint of the drain
+    #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(1..=10_000_000))]
+    pub backlog: u64,
+    /// Length of each phase at a fixed rate
+    #[arg(long, global = true, default_value_t = 20, value_parser = whole::<u64>(1..=600))]
+    pub seconds: u64,
+    /// Endpoints that never answer, in the noisy-neighbour scenario
+    #[arg(long, global = true, default_value_t = 1_000, value_parser = whole::<usize>(1..=10_000))]
+    pub noisy_endpoints: usize,
+}
+
+impl Options {
+    pub fn postgres_url(&self) -> Outcome<String> {
+        let given = self.postgres_url.clone();
+        given.or_else(|| std::env::var("DOORBELL_BENCH_POSTGRES_URL").ok()).ok_or_else(|| {
+            "PostgreSQL needs --postgres-url or DOORBELL_BENCH_POSTGRES_URL (or choose --database sqlite)".into()
+        })
+    }
+}
+
+#[derive(Args)]
+pub struct TortureOptions {
+    #[arg(long, default_value_t = 200_000, value_parser = whole::<u64>(1..=10_000_000))]
+    pub messages: u64,
+    #[arg(long, default_value_t = 20, value_parser = whole::<u32>(0..=1_000))]
+    pub kills: u32,
+    #[arg(long, default_value_t = 64, value_parser = whole::<usize>(1..=1_024))]
+    pub publishers: usize,
+    /// Makes the kill points repeatable
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Set as the server's cap on deliveries in flight to the one endpoint: what a kill may repeat
+    #[arg(long, default_value_t = 256, value_parser = whole::<u64>(1..=100_000))]
+    pub in_flight_cap: u64,
+    /// How long the last messages may take to arrive
+    #[arg(long, default_value_t = 180, value_parser = whole::<u64>(1..=3_600))]
+    pub deadline_s: u64,
+}
+
+/// Nothing a command line asks for is without a maximum.
+fn whole<T: TryFrom<u64>>(range: RangeInclusive<u64>) -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(range)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Database::Sqlite => "sqlite",
+            Database::Postgres => "postgres",
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The scenarios, and the order in which they run.
+//!
+//! Throughput is measured in rounds, each with its own floor, because a shared machine changes from
+//! minute to minute; the others carry their own yardstick and run once. Every scenario starts on a
+//! fresh database, with a fresh server and a fresh sink.
+
+mod drain;
+mod floor;
+mod latency;
+mod neighbour;
+mod phase;
+mod start;
+mod throughput;
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+
+use crate::options::{Database, Options};
+use crate::report::{self, Row};
+use crate::rig::work_dir;
+use crate::{Outcome, bars};
+
+#[derive(Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Scenario {
+    /// Bare posts from the driver into the sink
+    Floor,
+    /// Messages that match no endpoint
+    Ingest,
+    /// Messages to one endpoint, closed loop
+    EndToEnd,
+    /// Messages to ten endpoints
+    FanOut,
+    /// 100 messages a second, against one commit and two floor posts
+    Latency,
+    /// One healthy endpoint beside many that never answer
+    Neighbour,
+    /// A backlog for a dead endpoint, and its drain
+    Drain,
+    /// Time to the first healthy answer, and memory at rest
+    Start,
+}
+
+impl Scenario {
+    pub const ALL: [Scenario; 8] = [
+        Scenario::Floor,
+        Scenario::Ingest,
+        Scenario::EndToEnd,
+        Scenario::FanOut,
+        Scenario::Latency,
+        Scenario::Neighbour,
+        Scenario::Drain,
+        Scenario::Start,
+    ];
+
+    fn runs_in_rounds(self) -> bool {
+        use Scenario::{EndToEnd, FanOut, Floor, Ingest};
+        matches!(self, Floor | Ingest | EndToEnd | FanOut)
+    }
+}
+
+/// One database's part of a run.
+pub struct Bench<'a> {
+    options: &'a Options,
+    database: Database,
+    round: u32,
+    /// Floor posts per second of this round, by connections
+    floors: BTreeMap<usize, f64>,
+    rows: Vec<Row>,
+}
+
+pub async fn run(options: &Options, scenarios: &[Scenario]) -> Outcome<bool> {
+    report::print_heading();
+    let mut rows = Vec::new();
+    for database in &options.database {
+        let mut bench = Bench {
+            options,
+            database: *database,
+            round: 0,
+            floors: BTreeMap::new(),
+            rows: Vec::new(),
+        };
+        let result = bench.run_all(scenarios).await;
+        rows.append(&mut bench.rows);
+        // What was measured before the failure is worth its minutes.
+        if let Err(error) = result {
+            report::print(&rows);
+            return Err(error);
+        }
+    }
+    report::print(&rows);
+    bars::print(&options.database, &rows);
+    let json = options.json.clone();
+    report::write_json(&json.unwrap_or(work_dir(options)?.join("results.json")), &rows)?;
+    Ok(true)
+}
+
+impl Bench<'_> {
+    async fn run_all(&mut self, scenarios: &[Scenario]) -> Outcome<()> {
+        let (in_rounds, once): (Vec<Scenario>, Vec<Scenario>) =
+            scenarios.iter().partition(|scenario| scenario.runs_in_rounds());
+        if !in_rounds.is_empty() {
+            for round in 1..=self.options.rounds {
+                self.round = round;
+                self.floors.clear();
+                for scenario in &in_rounds {
+                    self.run_one(*scenario).await?;
+                }
+            }
+        }
+        self.round = 1;
+        for scenario in once {
+            self.run_one(scenario).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_one(&mut self, scenario: Scenario) -> Outcome<()> {
+        match scenario {
+            Scenario::Floor => floor::run(self).await,
+            Scenario::Ingest => throughput::ingest(self).await,
+            Scenario::EndToEnd => throughput::end_to_end(self).await,
+            Scenario::FanOut => throughput::fan_out(self).await,
+            Scenario::Latency => latency::run(self).await,
+            Scenario::Neighbour => neighbour::run(self).await,
+            Scenario::Drain => drain::run(self).await,
+            Scenario::Start => start::run(self).await,
+        }
+    }
+
+    fn note(&mut self, scenario: &'static str, connections: usize, figures: report::Figures) {
+        eprintln!("{} {scenario} {connections} round {}: done", self.database, self.round);
+        self.rows.push(Row {
+            database: self.database,
+            scenario,
+            connections,
+            round: self.round,
+            figures,
+        });
+    }
+}
