@@ -45,6 +45,8 @@ const TOUCH: &str = "update app set version = version + 1 where id = $1";
 const DELETE: &str = "delete from app where id = $1";
 const DELETE_ENDPOINTS: &str = "delete from endpoint where app_id = $1";
 const DELETE_LANES: &str = "delete from lane where app_id = $1";
+const DELETE_USAGE: &str = "delete from usage where endpoint_id in \
+    (select id from endpoint where app_id = $1)";
 const DELETE_SECRETS: &str = "delete from secret where endpoint_id in \
     (select id from endpoint where app_id = $1)";
 
@@ -143,7 +145,7 @@ impl Store {
     /// When the database fails.
     pub async fn delete_app(&self, app: AppId) -> Result<bool> {
         let mut tx = self.db().begin().await?;
-        for sql in [DELETE_SECRETS, DELETE_LANES, DELETE_ENDPOINTS] {
+        for sql in [DELETE_SECRETS, DELETE_USAGE, DELETE_LANES, DELETE_ENDPOINTS] {
             on!(&mut tx, c => {
                 sqlx::query(sql).bind(app.as_str()).execute(&mut **c).await.map(drop)
             })?;

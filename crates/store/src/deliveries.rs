@@ -259,6 +259,8 @@ impl Store {
             tx.commit().await?;
             return Ok(Cancel::Canceled);
         }
+        // Its connection first: the read below takes another.
+        drop(tx);
         let found = self.delivery_in_app(app, id).await?;
         Ok(found.map_or(Cancel::NotFound, |row| Cancel::TooLate(row.delivery.state)))
     }

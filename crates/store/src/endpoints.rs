@@ -46,7 +46,7 @@ const UPDATE: &str = "update endpoint set uid = $3, url = $4, description = $5, 
     retry_schedule = $15, body_signature = $16, updated_at = $17 where id = $1 and app_id = $2";
 const DELETE: &str = "delete from endpoint where id = $1 and app_id = $2";
 const DISABLE_IF_ENABLED: &str = "update endpoint set disabled_at = $2, disabled_reason = $3, \
-    updated_at = $2 where id = $1 and disabled_at is null";
+    updated_at = $2 where id = $1 and app_id = $4 and disabled_at is null";
 
 #[derive(FromRow)]
 pub(crate) struct Row {
@@ -241,12 +241,12 @@ impl Store {
         let now = self.now();
         let mut tx = self.db().begin().await?;
         let disabled = on!(&mut tx, c => sqlx::query(DISABLE_IF_ENABLED)
-            .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str())
+            .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str()).bind(app.as_str())
             .execute(&mut **c).await.map(|done| done.rows_affected()))?;
         if disabled == 0 {
             return Ok(false);
         }
-        lanes::hold_for_good(&mut tx, endpoint).await?;
+        lanes::hold_for_good(&mut tx, app, endpoint).await?;
         apps::touch(&mut tx, app).await?;
         tx.commit().await?;
         Ok(true)

@@ -1,7 +1,7 @@
 //! Pages: keyset on a text key, forwards and backwards.
 //!
-//! An iterator is the last key of a page; with a leading `-` it walks back. Clients treat it as
-//! opaque.
+//! An iterator is the last key of a page; with a leading `-` it walks back. A key that itself
+//! begins with `-` or `.` has a `.` put before it. Clients treat iterators as opaque.
 
 /// Items of one page at the most.
 pub const MAX_LIMIT: u32 = 250;
@@ -56,6 +56,7 @@ impl PageQuery {
             None => (None, false),
         };
         let ascending = (self.order == Order::Ascending) != backwards;
+        let key = key.map(|key| key.strip_prefix('.').unwrap_or(key));
         let key = key.filter(|key| !key.is_empty());
         let (above, below) = match (key, ascending) {
             (Some(key), true) => (key, LAST),
@@ -102,11 +103,16 @@ impl Keyset {
         Page {
             // Walking back, what follows is where the walk came from.
             done: !self.backwards && !more,
-            iterator: rows.last().map(&key),
-            prev_iterator: rows.first().map(|row| format!("-{}", key(row))),
+            iterator: rows.last().map(|row| marked(key(row))),
+            prev_iterator: rows.first().map(|row| format!("-{}", marked(key(row)))),
             data: rows,
         }
     }
+}
+
+/// A key as an iterator that can be told from a way back.
+fn marked(key: String) -> String {
+    if key.starts_with(['-', '.']) { format!(".{key}") } else { key }
 }
 
 #[cfg(test)]

@@ -63,13 +63,13 @@ struct DeliveryCandidate {
 type MissingCandidate = (String, String, Option<String>, Option<String>);
 
 impl Store {
-    /// Does the next step of a task. False when another process does it.
+    /// Does the next step of a task. False when another process does it, or when it is done.
     ///
     /// # Errors
     /// When the database fails; the step is repeated then.
     pub async fn step_task(&self, task: &mut Task, filter: &Filter) -> Result<bool> {
         let mut tx = self.db().begin().await?;
-        if !tasks::lock(&mut tx, task.id).await? {
+        if !tasks::lock_if_running(&mut tx, task).await? {
             return Ok(false);
         }
         let done = match &task.work.clone() {
@@ -153,7 +153,8 @@ impl Store {
         recover: bool,
     ) -> Result<bool> {
         let last_step = i64::try_from(candidates.len()).unwrap_or(STEP) < STEP;
-        let mut before: Option<MessageId> = None;
+        // The step before may have ended between two deliveries of one message.
+        let mut before = task.progress.cursor.as_deref().and_then(message_of);
         for candidate in candidates {
             task.progress.cursor = Some(candidate.cursor.clone());
             let repeated = before.replace(candidate.message_id) == Some(candidate.message_id);
@@ -216,6 +217,12 @@ impl Store {
         }
         Ok(found.is_empty())
     }
+}
+
+/// The message of a cursor, which is the id of a delivery or of a message.
+fn message_of(cursor: &str) -> Option<MessageId> {
+    let delivery: Option<DeliveryId> = cursor.parse().ok();
+    delivery.map(|id| id.message_id()).or_else(|| cursor.parse().ok())
 }
 
 impl Candidate {

@@ -16,6 +16,8 @@ const LIVE: &str = "select endpoint_id, created_at, sealed, expires_at from secr
 pub(crate) const LIVE_OF_APP: &str = "select endpoint_id, created_at, sealed, expires_at \
     from secret where endpoint_id in (select id from endpoint where app_id = $1) \
     and (expires_at is null or expires_at > $2) order by endpoint_id, created_at desc";
+const NEWEST_IN_APP: &str = "select max(created_at) from secret where endpoint_id = $1 \
+    and exists (select 1 from endpoint where id = $1 and app_id = $2)";
 const INSERT: &str = "insert into secret (endpoint_id, created_at, sealed, expires_at) \
     values ($1, $2, $3, null)";
 const EXPIRE_CURRENT: &str = "update secret set expires_at = $2 \
@@ -57,7 +59,8 @@ impl Store {
         current.map(|row| self.secret_of(row)).transpose()
     }
 
-    /// Puts a new secret in place; the one before signs on for `grace_ms`.
+    /// Puts a new secret in place; the one before signs on for `grace_ms`. False when the app has
+    /// no such endpoint.
     ///
     /// # Errors
     /// When the database fails.
@@ -67,19 +70,26 @@ impl Store {
         endpoint: EndpointId,
         secret: &Secret,
         grace_ms: u64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let now = self.now();
         let ends = now.plus_ms(grace_ms);
         let kept = i64::try_from(MAX_OLD_SECRETS).unwrap_or(i64::MAX);
         let mut tx = self.db().begin().await?;
+        // Also makes rotations of one app wait for each other: there is one current secret.
+        apps::touch(&mut tx, app).await?;
+        let newest: Option<i64> = on!(&mut tx, c => sqlx::query_scalar(NEWEST_IN_APP)
+            .bind(endpoint.as_str()).bind(app.as_str()).fetch_one(&mut **c).await)?;
+        let Some(newest) = newest else { return Ok(false) };
         for (sql, value) in [(EXPIRE_CURRENT, ends.0), (DELETE_ENDED, now.0), (DELETE_OLDEST, kept)]
         {
             on!(&mut tx, c => sqlx::query(sql)
                 .bind(endpoint.as_str()).bind(value).execute(&mut **c).await.map(drop))?;
         }
-        insert(self, &mut tx, endpoint, secret, now).await?;
-        apps::touch(&mut tx, app).await?;
-        tx.commit().await
+        // The moment is part of the key.
+        let created_at = now.max(Timestamp(newest).plus_ms(1));
+        insert(self, &mut tx, endpoint, secret, created_at).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 
@@ -88,12 +98,12 @@ pub(crate) async fn insert(
     tx: &mut Tx,
     endpoint: EndpointId,
     secret: &Secret,
-    now: Timestamp,
+    created_at: Timestamp,
 ) -> Result<()> {
     let text = secret.to_text();
-    let sealed = store.0.vault.seal(&context(endpoint.as_str(), now.0), text.as_bytes())?;
+    let sealed = store.0.vault.seal(&context(endpoint.as_str(), created_at.0), text.as_bytes())?;
     on!(tx, c => sqlx::query(INSERT)
-        .bind(endpoint.as_str()).bind(now.0).bind(sealed).execute(&mut **c).await.map(drop))?;
+        .bind(endpoint.as_str()).bind(created_at.0).bind(sealed).execute(&mut **c).await.map(drop))?;
     Ok(())
 }
 

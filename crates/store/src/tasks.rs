@@ -36,7 +36,9 @@ const LIST_DESCENDING: &str = concat!(
 );
 const ADVANCE_IF_RUNNING: &str = "update task set status = $2, progress = $3, updated_at = $4 \
     where id = $1 and status = 'running'";
-const LOCK: &str = "select id from task where id = $1 and status = 'running' \
+const PROGRESS_IF_RUNNING: &str =
+    "select progress from task where id = $1 and status = 'running'";
+const LOCK_IF_RUNNING: &str = "select progress from task where id = $1 and status = 'running' \
     for update skip locked";
 
 #[derive(FromRow)]
@@ -141,13 +143,22 @@ impl Store {
     }
 }
 
-/// Whether this process may work on the task in this transaction. SQLite has one writer; on
-/// PostgreSQL the row is locked, and another process's lock means no.
-pub(crate) async fn lock(tx: &mut Tx, id: TaskId) -> Result<bool> {
-    let Tx::Postgres(c) = tx else { return Ok(true) };
-    let locked: Option<(String,)> =
-        sqlx::query_as(LOCK).bind(id.as_str()).fetch_optional(&mut **c).await?;
-    Ok(locked.is_some())
+/// Whether this process may work on the task in this transaction; the progress is then as it was
+/// last written, perhaps by another process. SQLite has one writer; on PostgreSQL the row is
+/// locked, and another process's lock means no.
+pub(crate) async fn lock_if_running(tx: &mut Tx, task: &mut Task) -> Result<bool> {
+    let id = task.id.as_str();
+    let progress: Option<(String,)> = match tx {
+        Tx::Sqlite(c) => {
+            sqlx::query_as(PROGRESS_IF_RUNNING).bind(id).fetch_optional(&mut **c).await?
+        }
+        Tx::Postgres(c) => {
+            sqlx::query_as(LOCK_IF_RUNNING).bind(id).fetch_optional(&mut **c).await?
+        }
+    };
+    let Some((progress,)) = progress else { return Ok(false) };
+    task.progress = rows::json(&progress)?;
+    Ok(true)
 }
 
 pub(crate) async fn advance(tx: &mut Tx, task: &Task, now: Timestamp) -> Result<bool> {

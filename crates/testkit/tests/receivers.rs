@@ -1,5 +1,7 @@
 //! Receivers that misbehave, seen from outside: what is recorded, and what happens next.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use model::delivery::State;
 use testkit::receiver::{Receiver, Reply};
 use testkit::{START, TestServer, on_both};

@@ -1,5 +1,7 @@
 //! Three days of retries in milliseconds: the clock is moved from one due time to the next.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use model::delivery::State;
 use model::retry::RetrySchedule;
 use model::{AppId, DeliveryId};

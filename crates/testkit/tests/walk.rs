@@ -2,6 +2,8 @@
 //! ARCHITECTURE.md. A message is published, arrives signed, is refused, waits, is claimed again,
 //! arrives, and is explained.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use model::Timestamp;

@@ -10,7 +10,8 @@ use crate::AppState;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
-/// No `Debug`: a value may be a credential.
+// No `Debug`: a value may be a credential.
+/// What shall change.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointHeadersPatchIn {

@@ -10,7 +10,8 @@ use crate::AppState;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
-/// No `Debug`: a value may be a credential.
+// No `Debug`: a value may be a credential.
+/// Headers for every delivery.
 #[derive(Deserialize, ToSchema)]
 pub struct EndpointHeadersIn {
     #[schema(example = json!({"X-Tenant": "7"}))]

@@ -24,8 +24,9 @@ type Map = BTreeMap<String, String>;
 const MAX_THROTTLE_RATE: u32 = 1_000_000;
 const MAX_IN_FLIGHT: u32 = 10_000;
 
+// No `Debug`: headers may be credentials.
 /// An endpoint to be made, or what it shall be.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointIn {
     #[schema(example = "https://example.com/hooks")]
@@ -62,8 +63,9 @@ pub struct EndpointIn {
     body_signature: Option<BodySignatureShape>,
 }
 
+// No `Debug`: headers may be credentials.
 /// What shall change; an absent field stays, `null` clears it.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointPatch {
     url: Option<String>,

@@ -218,8 +218,9 @@ async fn a_message_stands_at_an_endpoint_as_its_best_delivery(world: World) {
     let due = world.clock.now().plus_ms(5_000);
     world.settle(&lease, BAD, After::RetryAt(due)).await;
     let sending = json!([id, 3, "sending", "2026-11-24T08:00:05.000Z"]);
-    assert_eq!(stands("").await, [sending.clone()]);
-    assert_eq!(stands("?status=3").await, [sending]);
+    for query in ["", "?status=3"] {
+        assert_eq!(stands(query).await, std::slice::from_ref(&sending));
+    }
     world.pass_ms(5_000);
     world.settle(&world.claimed().await, BAD, After::Failed).await;
     assert_eq!(stands("").await, [json!([id, 2, "fail", null])]);

@@ -24,7 +24,7 @@ on_both! {
         one_endpoint(&world).await;
         let shown = json!({"headers": {"X-Tenant": "7"}, "sensitive": ["Authorization"]});
         assert_eq!(world.get(PATH).await.whole(), (200, shown));
-        let stored = stored(&world).await;
+        let stored = world.stored().await.headers;
         assert_eq!(stored["Authorization"], "Bearer of-somebody");
     }
 
@@ -77,19 +77,14 @@ on_both! {
 
     async fn updating_the_endpoint_keeps_its_headers(world: World) {
         one_endpoint(&world).await;
-        let before = stored(&world).await;
+        let before = world.stored().await.headers;
         let url = json!({"url": "https://example.com/other"});
         world.put("/app/one/endpoint/mine", &url).await.ok();
         world.patch("/app/one/endpoint/mine", &url).await.ok();
-        assert_eq!(stored(&world).await, before);
+        assert_eq!(world.stored().await.headers, before);
 
         let cleared = json!({"url": "https://example.com/other", "headers": {}});
         world.put("/app/one/endpoint/mine", &cleared).await.ok();
-        assert!(stored(&world).await.is_empty());
+        assert!(world.stored().await.headers.is_empty());
     }
-}
-
-async fn stored(world: &World) -> std::collections::BTreeMap<String, String> {
-    let app = world.app(&store::AppRef::new("one")).await.unwrap().unwrap();
-    world.endpoint_in_app(app.id, "mine").await.unwrap().unwrap().headers
 }

@@ -64,11 +64,10 @@ async fn started(world: &World) -> (Value, Work) {
 }
 
 async fn selection(world: &World) -> Selection {
-    let app = world.app(&store::AppRef::new("one")).await.unwrap().unwrap();
-    let endpoint = world.endpoint_in_app(app.id, "mine").await.unwrap().unwrap();
+    let endpoint = world.stored().await;
     let now = world.clock.now();
     Selection {
-        app_id: app.id,
+        app_id: endpoint.app_id,
         endpoint_id: endpoint.id,
         since: now.minus_ms(3_600_000),
         until: now.plus_ms(1),

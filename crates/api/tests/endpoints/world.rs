@@ -8,10 +8,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use http_body_util::BodyExt;
+use model::endpoint::Endpoint;
 use model::target::TargetPolicy;
 use model::token::Pepper;
 use serde_json::{Value, json};
-use store::Lease;
+use store::{AppRef, Lease, Store};
 use testkit::databases::FromDatabase;
 use testkit::test_store::Started;
 use testkit::{TOKEN, TestDatabase, TestStore};
@@ -129,6 +130,12 @@ impl World {
         let body = json!({"eventType": "contact.created", "payload": {"n": 1}});
         let message = self.post(&format!("/app/{app}/msg"), &body).await.ok();
         message["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The endpoint `mine` of the application `one` as it is stored.
+    pub async fn stored(&self) -> Endpoint {
+        let app = Store::app(&self.store, &AppRef::new("one")).await.unwrap().unwrap();
+        self.endpoint_in_app(app.id, "mine").await.unwrap().unwrap()
     }
 
     /// The leases of all deliveries that start here now: fresh ones, and what is due.

@@ -245,9 +245,13 @@ impl Store {
         let lanes: Vec<(EndpointId, Timestamp)> =
             quotas.iter().map(|(id, quota)| (*id, quota.hold_until(now))).collect();
         let apps = app_holds(quotas, now);
-        match conn {
-            Either::Sqlite(c) => sqlite::move_lanes(c, now, &lanes, &apps).await?,
-            Either::Postgres(c) => postgres::move_lanes(c, now, &lanes, &apps).await?,
+        let moved = match conn {
+            Either::Sqlite(c) => sqlite::move_lanes(c, now, &lanes, &apps).await,
+            Either::Postgres(c) => postgres::move_lanes(c, now, &lanes, &apps).await,
+        };
+        if let Err(error) = moved {
+            self.0.slots.withdraw(&leases);
+            return Err(error);
         }
         Ok(leases)
     }
@@ -303,7 +307,8 @@ fn per_step(rate: u32) -> u32 {
 }
 
 fn ms_at_rate(deliveries: usize, rate: u32) -> u64 {
-    u64::try_from(deliveries).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::from(rate.max(1))
+    let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
+    deliveries.saturating_mul(1_000).div_ceil(u64::from(rate.max(1)))
 }
 
 async fn read_contents(

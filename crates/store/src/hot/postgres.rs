@@ -197,10 +197,11 @@ pub(crate) async fn settle(
     lost.iter().map(|(id,)| rows::id(id)).collect()
 }
 
-// Lanes that another process is claiming from are left to it.
+// Lanes that another process is claiming from are left to it. Lanes of an app with a rate are
+// held until the same moment; the one served last comes last.
 const DUE_LANES: &str = "select endpoint_id, app_id from lane \
     where greatest(next_due_at, hold_until) <= $1 and endpoint_id <> all($2) \
-    order by greatest(next_due_at, hold_until) limit $3 for update skip locked";
+    order by greatest(next_due_at, hold_until), next_due_at limit $3 for update skip locked";
 
 pub(crate) async fn due_lanes(
     c: &mut PgConnection,

@@ -239,10 +239,11 @@ async fn insert_attempts(c: &mut SqliteConnection, settled: &[&Settlement]) -> R
     Ok(())
 }
 
+// Lanes of an app with a rate are held until the same moment; the one served last comes last.
 const DUE_LANES: &str = "select endpoint_id, app_id from lane \
     where max(next_due_at, hold_until) <= $1 \
     and endpoint_id not in (select value from json_each($2)) \
-    order by max(next_due_at, hold_until) limit $3";
+    order by max(next_due_at, hold_until), next_due_at limit $3";
 
 pub(crate) async fn due_lanes(
     c: &mut SqliteConnection,
@@ -316,8 +317,14 @@ pub(crate) async fn next_due(c: &mut SqliteConnection) -> Result<Option<Timestam
 }
 
 /// Bytes that travel beside the JSON. Positions count from 1, as `substr` does.
-#[derive(Default)]
 struct Blob(Vec<u8>);
+
+impl Default for Blob {
+    /// Never empty: of an empty blob `substr` makes null instead of nothing.
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
 
 impl Blob {
     fn push(&mut self, bytes: &[u8]) -> (usize, usize) {

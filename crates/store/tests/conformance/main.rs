@@ -1,0 +1,30 @@
+//! Every public method of the store, on both databases, from one body each: a module per noun,
+//! and one per hot verb.
+//!
+//! Statements are constants beside the method that sends them, and each method is called here in
+//! all its branches; so every statement of the store is prepared and run on both databases by
+//! this binary, and one that a database does not take fails a test by name.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod answers;
+mod apps;
+mod attempts;
+mod claim;
+mod deliveries;
+mod endpoints;
+mod event_types;
+mod fairness;
+mod ingest;
+mod messages;
+mod migrate;
+mod nodes;
+mod replays;
+mod routes;
+mod secrets;
+mod settle;
+mod tasks;
+mod throttle;
+mod tokens;
+mod usage;
+mod world;
