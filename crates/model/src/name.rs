@@ -1,6 +1,6 @@
 //! What users may call things: uids, event types, channels, tags, headers, metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a name was refused; the text tells the caller what a good one looks like.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,10 @@ pub enum BadName {
     Count { max: usize, got: usize },
     #[error("must be at most {max} bytes, got {got}")]
     TooLong { max: usize, got: usize },
+    #[error("must not contain the character NUL")]
+    Nul,
+    #[error("header {0:?} is given twice; upper and lower case are the same")]
+    HeaderTwice(String),
     #[error(
         "header name {0:?} is not allowed: use letters, digits and -, and none that the delivery itself sets"
     )]
@@ -75,15 +79,24 @@ fn check_list(names: &[String], max: usize, max_len: usize) -> Result<(), BadNam
 }
 
 /// # Errors
-/// When the text is longer than [`MAX_TEXT_LEN`].
-pub const fn check_text(text: &str) -> Result<(), BadName> {
+/// When the text is longer than [`MAX_TEXT_LEN`], or has what PostgreSQL cannot keep as text.
+pub fn check_text(text: &str) -> Result<(), BadName> {
+    check_no_nul(text)?;
     check_len(text.len(), MAX_TEXT_LEN)
 }
 
 /// # Errors
 /// When keys and values together exceed [`MAX_METADATA_BYTES`].
 pub fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), BadName> {
+    for (key, value) in metadata {
+        check_no_nul(key)?;
+        check_no_nul(value)?;
+    }
     check_len(metadata.iter().map(|(key, value)| key.len() + value.len()).sum(), MAX_METADATA_BYTES)
+}
+
+fn check_no_nul(text: &str) -> Result<(), BadName> {
+    if text.contains('\0') { Err(BadName::Nul) } else { Ok(()) }
 }
 
 const fn check_len(got: usize, max: usize) -> Result<(), BadName> {
@@ -121,8 +134,12 @@ pub fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), BadName> 
     if headers.len() > MAX_HEADERS {
         return Err(BadName::Count { max: MAX_HEADERS, got: headers.len() });
     }
+    let mut seen = BTreeSet::new();
     for (name, value) in headers {
         check_header_name(name)?;
+        if !seen.insert(name.to_ascii_lowercase()) {
+            return Err(BadName::HeaderTwice(name.clone()));
+        }
         check_len(value.len(), MAX_HEADER_VALUE_LEN)?;
         if !value.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)) {
             return Err(BadName::HeaderValue(name.clone()));
@@ -169,6 +186,14 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_what_both_databases_can_keep() {
+        assert_eq!(check_text("Zoë 🦉"), Ok(()));
+        assert_eq!(check_text("a\0b"), Err(BadName::Nul));
+        let metadata = BTreeMap::from([("a".to_owned(), "\0".to_owned())]);
+        assert_eq!(check_metadata(&metadata), Err(BadName::Nul));
+    }
+
+    #[test]
     fn headers_cannot_reframe_or_resign_a_request() {
         let header = |name: &str, value: &str| {
             check_headers(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
@@ -178,6 +203,8 @@ mod tests {
         {
             assert!(header(name, "1").is_err(), "{name:?}");
         }
+        let twice = [("X-A", "1"), ("x-a", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert!(check_headers(&BTreeMap::from(twice)).is_err());
         for value in ["a\r\nb", "a\0b", "caf\u{e9}", "\u{7f}"] {
             assert!(header("X-Tenant", value).is_err(), "{value:?}");
         }

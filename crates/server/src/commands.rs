@@ -80,5 +80,8 @@ where
     // One provider for everything, chosen before anything can ask for another.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(command(loaded.config))
+    let done = runtime.block_on(command(loaded.config));
+    // After a fault the store's writer may still be running; a clean stop has closed it.
+    runtime.shutdown_background();
+    done
 }

@@ -36,8 +36,7 @@ const LIST_DESCENDING: &str = concat!(
 );
 const ADVANCE_IF_RUNNING: &str = "update task set status = $2, progress = $3, updated_at = $4 \
     where id = $1 and status = 'running'";
-const PROGRESS_IF_RUNNING: &str =
-    "select progress from task where id = $1 and status = 'running'";
+const PROGRESS_IF_RUNNING: &str = "select progress from task where id = $1 and status = 'running'";
 const LOCK_IF_RUNNING: &str = "select progress from task where id = $1 and status = 'running' \
     for update skip locked";
 

@@ -1,7 +1,12 @@
 //! What tests stand on: databases of their own, a receiver that can misbehave, and a whole server
 //! on port 0 with a clock that the test moves. Nothing here is a mock of a real part.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 pub mod databases;
 pub mod receiver;

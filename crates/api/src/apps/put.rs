@@ -27,6 +27,10 @@ pub async fn put(
     Body(mut wish): Body<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>)> {
     if let Some(mut app) = state.store.app(&AppRef::new(&path)).await? {
+        // Whoever names it by its uid means to keep that uid.
+        if app.uid.as_ref() == Some(&path) {
+            wish.uid.get_or_insert(path);
+        }
         wish.apply(&mut app)?;
         app.updated_at = state.store.clock().now();
         let saved = state.store.update_app(&app).await?;

@@ -341,3 +341,6 @@ where
 {
     rows::to_json(&items.into_iter().map(line).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod plans;

@@ -5,7 +5,12 @@
 //! all its branches; so every statement of the store is prepared and run on both databases by
 //! this binary, and one that a database does not take fails a test by name.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod answers;
 mod apps;

@@ -58,7 +58,8 @@ async fn replayed(db: &TestStore, app: AppId) -> Vec<(MessageId, Option<Delivery
     let query = store::DeliveryQuery { state: Some(State::Queued), ..Default::default() };
     let query = store::DeliveryQuery { page: crate::world::pages(250), ..query };
     let found = db.deliveries_in_app(app, &query).await.unwrap().data;
-    let by_hand = found.iter().filter(|row| row.delivery.trigger == model::delivery::Trigger::Manual);
+    let by_hand =
+        found.iter().filter(|row| row.delivery.trigger == model::delivery::Trigger::Manual);
     by_hand.map(|row| (row.delivery.id.message_id(), row.delivery.parent_id)).collect()
 }
 

@@ -3,9 +3,7 @@ use store::{After, Counts, Lease, StoreError};
 use testkit::test_store::{Started, attempt, new_message};
 use testkit::{TestStore, on_both};
 
-use crate::world::{
-    app_with_endpoint, delivery_of, publish, raw, settle, settled, state_of,
-};
+use crate::world::{app_with_endpoint, delivery_of, publish, raw, settle, settled, state_of};
 
 /// What a settlement may change.
 async fn footprint(db: &TestStore, lease: &Lease) -> (State, u32, usize, Counts) {
