@@ -13,6 +13,7 @@ use model::lanes::Admission;
 use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 use tokio::sync::oneshot;
 
+use super::writer::HotConnection;
 use super::{Conn, postgres, sqlite};
 use crate::db::Either;
 use crate::routes::{AppRoutes, AppVersion};
@@ -38,6 +39,8 @@ pub struct Claimed {
     /// There is more that is due now, here or in lanes without room.
     pub more: bool,
     leases: Vec<Lease>,
+    /// Until when all lanes of an app with a rate wait.
+    holds: Vec<(AppId, Timestamp)>,
 }
 
 /// An endpoint that has something due.
@@ -87,7 +90,24 @@ impl Store {
         let mut slot = self.0.hot.claim_connection.lock().await;
         let mut tx = slot.begin(&self.0.url).await?;
         let claimed = self.claim_through(&mut Either::Postgres(&mut *tx)).await?;
-        self.finish_claim(claimed, tx.commit().await.map_err(Into::into))
+        let mut claimed = self.finish_claim(claimed, tx.commit().await.map_err(Into::into))?;
+        if !claimed.holds.is_empty()
+            && let Err(error) = self.hold_apps(&mut slot, &mut claimed).await
+        {
+            tracing::warn!(%error, "an app with a rate is not held; it gets one step more");
+            slot.discard();
+        }
+        Ok(claimed)
+    }
+
+    /// Makes all lanes of an app with a rate wait. A statement of its own: it waits for lanes
+    /// that others have locked, and so must not come while the claim's own lanes are locked.
+    async fn hold_apps(&self, slot: &mut HotConnection, claimed: &mut Claimed) -> Result<()> {
+        let c = slot.get(&self.0.url).await?;
+        postgres::hold_apps(c, &claimed.holds).await?;
+        claimed.next_due = postgres::next_due(c).await?;
+        claimed.more = claimed.next_due.is_some_and(|due| due <= self.now());
+        Ok(())
     }
 
     /// Hands over what was claimed once that is committed.
@@ -120,7 +140,7 @@ impl Store {
         };
         let taken = self.take(conn, &mut quotas, now).await;
         self.give_back(&quotas);
-        let leases = taken?;
+        let (leases, holds) = taken?;
         let next_due = match conn {
             Either::Sqlite(c) => sqlite::next_due(c).await,
             Either::Postgres(c) => postgres::next_due(c).await,
@@ -128,7 +148,7 @@ impl Store {
         match next_due {
             Ok(next_due) => {
                 let more = next_due.is_some_and(|due| due <= now);
-                Ok(Claimed { count: leases.len(), leases, next_due, more })
+                Ok(Claimed { count: leases.len(), next_due, more, leases, holds })
             }
             Err(error) => {
                 self.0.slots.withdraw(&leases);
@@ -207,9 +227,9 @@ impl Store {
         conn: &mut Conn<'_>,
         quotas: &mut HashMap<EndpointId, Quota>,
         now: Timestamp,
-    ) -> Result<Vec<Lease>> {
+    ) -> Result<(Vec<Lease>, Vec<(AppId, Timestamp)>)> {
         if quotas.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let until = now.plus_ms(LEASE_MS);
         let limits: Vec<(EndpointId, u32)> =
@@ -242,18 +262,25 @@ impl Store {
             });
         }
         self.0.slots.lock().charge(leases.iter().map(|lease| lease.held_bytes).sum());
+        let holds = app_holds(quotas, now);
+        let hold_of = |quota: &Quota| {
+            let held = holds.iter().find(|(app, _)| *app == quota.app.app_id);
+            quota.hold_until(now).max(held.map(|(_, until)| *until).unwrap_or_default())
+        };
         let lanes: Vec<(EndpointId, Timestamp)> =
-            quotas.iter().map(|(id, quota)| (*id, quota.hold_until(now))).collect();
-        let apps = app_holds(quotas, now);
+            quotas.iter().map(|(id, quota)| (*id, hold_of(quota))).collect();
         let moved = match conn {
-            Either::Sqlite(c) => sqlite::move_lanes(c, now, &lanes, &apps).await,
-            Either::Postgres(c) => postgres::move_lanes(c, now, &lanes, &apps).await,
+            Either::Sqlite(c) => match sqlite::move_lanes(c, now, &lanes).await {
+                Ok(()) => sqlite::hold_apps(c, &holds).await,
+                failed => failed,
+            },
+            Either::Postgres(c) => postgres::move_lanes(c, now, &lanes).await,
         };
         if let Err(error) = moved {
             self.0.slots.withdraw(&leases);
             return Err(error);
         }
-        Ok(leases)
+        Ok((leases, holds))
     }
 
     /// Gives back what was granted and not used.

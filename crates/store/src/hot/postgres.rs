@@ -248,28 +248,34 @@ const MOVE_LANES: &str = "update lane set hold_until = greatest(lane.hold_until,
     where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807)) \
     from unnest($1::text[], $2::bigint[]) s (endpoint_id, hold_until) \
     where lane.endpoint_id = s.endpoint_id";
-const HOLD_APPS: &str = "update lane set hold_until = greatest(lane.hold_until, s.hold_until) \
-    from unnest($1::text[], $2::bigint[]) s (app_id, hold_until) where lane.app_id = s.app_id";
 
 pub(crate) async fn move_lanes(
     c: &mut PgConnection,
     now: Timestamp,
     lanes: &[(EndpointId, Timestamp)],
-    apps: &[(AppId, Timestamp)],
 ) -> Result<()> {
     sqlx::query(MOVE_LANES)
         .bind(column(lanes, |(endpoint, _)| endpoint.as_str()))
         .bind(column(lanes, |(_, hold)| hold.0))
         .bind(now.0)
-        .execute(&mut *c)
+        .execute(c)
         .await?;
-    if !apps.is_empty() {
-        sqlx::query(HOLD_APPS)
-            .bind(column(apps, |(app, _)| app.as_str()))
-            .bind(column(apps, |(_, hold)| hold.0))
-            .execute(c)
-            .await?;
-    }
+    Ok(())
+}
+
+// In id order, as everywhere where somebody waits for lanes.
+const HOLD_APPS: &str = "with k as (select l.endpoint_id, s.hold_until \
+    from unnest($1::text[], $2::bigint[]) s (app_id, hold_until) \
+    join lane l on l.app_id = s.app_id order by l.endpoint_id for update of l) \
+    update lane set hold_until = greatest(lane.hold_until, k.hold_until) from k \
+    where lane.endpoint_id = k.endpoint_id";
+
+pub(crate) async fn hold_apps(c: &mut PgConnection, apps: &[(AppId, Timestamp)]) -> Result<()> {
+    sqlx::query(HOLD_APPS)
+        .bind(column(apps, |(app, _)| app.as_str()))
+        .bind(column(apps, |(_, hold)| hold.0))
+        .execute(c)
+        .await?;
     Ok(())
 }
 

@@ -291,16 +291,23 @@ const MOVE_LANES: &str = "update lane set hold_until = max(hold_until, s.value -
     next_due_at = max($2, coalesce((select min(due_at) from delivery \
     where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807)) \
     from json_each($1) s where lane.endpoint_id = s.value ->> 0";
-const HOLD_APPS: &str = "update lane set hold_until = max(hold_until, s.value ->> 1) \
-    from json_each($1) s where lane.app_id = s.value ->> 0";
 
 pub(crate) async fn move_lanes(
     c: &mut SqliteConnection,
     now: Timestamp,
     lanes: &[(EndpointId, Timestamp)],
+) -> Result<()> {
+    sqlx::query(MOVE_LANES).bind(rows::to_json(&lanes)?).bind(now.0).execute(c).await?;
+    Ok(())
+}
+
+const HOLD_APPS: &str = "update lane set hold_until = max(hold_until, s.value ->> 1) \
+    from json_each($1) s where lane.app_id = s.value ->> 0";
+
+pub(crate) async fn hold_apps(
+    c: &mut SqliteConnection,
     apps: &[(AppId, Timestamp)],
 ) -> Result<()> {
-    sqlx::query(MOVE_LANES).bind(rows::to_json(&lanes)?).bind(now.0).execute(&mut *c).await?;
     if !apps.is_empty() {
         sqlx::query(HOLD_APPS).bind(rows::to_json(&apps)?).execute(c).await?;
     }

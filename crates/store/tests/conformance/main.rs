@@ -16,6 +16,7 @@ mod answers;
 mod apps;
 mod attempts;
 mod claim;
+mod contention;
 mod deliveries;
 mod endpoints;
 mod event_types;

@@ -104,36 +104,4 @@ on_both! {
         check_rate(&starts, 10);
         store.close().await;
     }
-
-    async fn a_throttled_app_under_load_refuses_nobody(db: TestStore) {
-        let app = db.app_with(|app| app.throttle_rate = Some(1_000)).await;
-        for _ in 0..8 {
-            db.endpoint(app).await;
-        }
-        let store = roomy(&db).await;
-        let mut started = Started::of(&store);
-        let mut publishers = tokio::task::JoinSet::new();
-        for _ in 0..32 {
-            let store = store.clone();
-            publishers.spawn(async move {
-                for _ in 0..300 {
-                    store.ingest(new_message(app)).await.unwrap();
-                }
-            });
-        }
-        while !publishers.is_empty() {
-            store.claim().await.unwrap();
-            let leases = started.now();
-            let settlements = leases.iter().map(|lease| {
-                let (store, settlement) = (store.clone(), lease.settlement(None, After::Succeeded));
-                async move { assert!(store.settle(settlement).await.unwrap()) }
-            });
-            settlements.collect::<tokio::task::JoinSet<()>>().join_all().await;
-            db.advance_ms(100);
-            while let Some(done) = publishers.try_join_next() {
-                done.unwrap();
-            }
-        }
-        store.close().await;
-    }
 }

@@ -57,8 +57,8 @@ async fn each_finds_its_rows_by_the_index_made_for_it() {
     for (sql, way) in [
         (MOVE, "SEARCH delivery USING PRIMARY KEY (id=?)"),
         (LOST, "SEARCH d USING PRIMARY KEY (id=?)"),
-        (DUE_LANES, "SEARCH lane USING INDEX lane_due (<expr><?)"),
-        (NEXT_DUE, "SEARCH lane USING INDEX lane_due (<expr><?)"),
+        (DUE_LANES, "INDEX lane_due (<expr><?)"),
+        (NEXT_DUE, "INDEX lane_due (<expr><?)"),
         (TAKE, "USING COVERING INDEX delivery_queue (endpoint_id=? AND due_at<?)"),
         (MOVE_LANES, "USING COVERING INDEX delivery_queue (endpoint_id=?)"),
     ] {
