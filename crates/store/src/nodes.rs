@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use model::EndpointId;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::db::{Either, Tx, on};
 use crate::{Result, Store, rows};
@@ -19,7 +19,8 @@ const STEP: i64 = 1_000;
 /// The class of advisory locks that show that a node lives.
 const LOCK_CLASS: i32 = 0x0d00_2be1;
 
-const INSERT: &str = "insert into node (id, started_at) values ($1, $2)";
+const INSERT: &str =
+    "insert into node (id, started_at) values ($1, $2) on conflict (id) do nothing";
 const DELETE: &str = "delete from node where id = $1";
 const OTHERS: &str = "select id from node where id <> $1";
 const FREE_ENDED: &str = "update delivery set state = 0, due_at = $1, lease_owner = null \
@@ -33,6 +34,7 @@ const FREE_OF_OTHERS: &str = "update delivery set state = 0, due_at = $1, lease_
     and state = 1 and lease_owner <> $3 returning endpoint_id";
 const LOWER_LANE: &str = "update lane set next_due_at = $2 \
     where endpoint_id = $1 and next_due_at > $2";
+const LOCK: &str = "select pg_advisory_lock($1, hashint8($2))";
 const TRY_LOCK: &str = "select pg_try_advisory_lock($1, hashint8($2))";
 const UNLOCK: &str = "select pg_advisory_unlock($1, hashint8($2))";
 
@@ -43,15 +45,18 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn join(&self) -> Result<()> {
-        let node = self.0.node;
         if let Either::Postgres(_) = self.db() {
             *self.0.node_lock.lock().await = Some(self.lock_node().await?);
         }
+        self.enter().await?;
+        self.rescue().await.map(drop)
+    }
+
+    async fn enter(&self) -> Result<()> {
         let mut tx = self.db().begin().await?;
         on!(&mut tx, c => sqlx::query(INSERT)
-            .bind(node).bind(self.now().0).execute(&mut **c).await.map(drop))?;
-        tx.commit().await?;
-        self.rescue().await.map(drop)
+            .bind(self.0.node).bind(self.now().0).execute(&mut **c).await.map(drop))?;
+        tx.commit().await
     }
 
     /// Leaves: frees what this process still holds.
@@ -99,19 +104,21 @@ impl Store {
     }
 
     async fn rescue_dead(&self) -> Result<u64> {
-        let others = self.others().await?;
-        let mut freed = 0;
         let mut slot = self.0.node_lock.lock().await;
-        let connection = match slot.as_mut() {
-            Some(connection) => connection,
-            None => return Ok(0),
-        };
-        for other in others {
-            let Ok(is_dead) = try_lock(connection, other).await else {
-                // The connection that showed that we live is gone: show it again.
-                *slot = Some(self.lock_node().await?);
-                return Ok(freed);
-            };
+        let Some(connection) = slot.as_mut() else { return Ok(0) };
+        if connection.ping().await.is_err() {
+            // The connection that showed that we live is gone: show it again.
+            *slot = Some(self.lock_node().await?);
+            self.enter().await?;
+            return Ok(0);
+        }
+        let mut freed = 0;
+        for other in self.others().await? {
+            let is_dead: bool = sqlx::query_scalar(TRY_LOCK)
+                .bind(LOCK_CLASS)
+                .bind(other)
+                .fetch_one(&mut *connection)
+                .await?;
             if is_dead {
                 freed += self.free_all(FREE_OF_NODE, Some(other)).await?;
                 self.forget(&[other]).await?;
@@ -180,12 +187,8 @@ impl Store {
     async fn lock_node(&self) -> Result<PgConnection> {
         let options = PgConnectOptions::from_str(&self.0.url)?.application_name("doorbell node");
         let mut connection = options.connect().await?;
-        try_lock(&mut connection, self.0.node).await?;
+        // Whoever took us for dead holds it for a moment.
+        sqlx::query(LOCK).bind(LOCK_CLASS).bind(self.0.node).execute(&mut connection).await?;
         Ok(connection)
     }
-}
-
-async fn try_lock(connection: &mut PgConnection, node: i64) -> Result<bool> {
-    let query = sqlx::query_scalar(TRY_LOCK).bind(LOCK_CLASS).bind(node);
-    Ok(query.fetch_one(connection).await?)
 }

@@ -103,7 +103,8 @@ pub(crate) async fn insert(
     let text = secret.to_text();
     let sealed = store.0.vault.seal(&context(endpoint.as_str(), created_at.0), text.as_bytes())?;
     on!(tx, c => sqlx::query(INSERT)
-        .bind(endpoint.as_str()).bind(created_at.0).bind(sealed).execute(&mut **c).await.map(drop))?;
+        .bind(endpoint.as_str()).bind(created_at.0).bind(sealed)
+        .execute(&mut **c).await.map(drop))?;
     Ok(())
 }
 

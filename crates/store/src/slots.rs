@@ -71,18 +71,27 @@ impl Slots {
         }
     }
 
-    /// Gives back the slots of what was settled; what waited for them starts.
-    pub fn finish<'a>(&self, settled: impl Iterator<Item = &'a Settlement>, now: Timestamp) {
+    /// Gives back the slots of what was settled; what waited for them starts. True when a lane
+    /// that had no room has some now.
+    pub fn finish<'a>(
+        &self,
+        settled: impl Iterator<Item = &'a Settlement>,
+        now: Timestamp,
+    ) -> bool {
         let mut lanes = self.lock();
+        let mut made_room = false;
         for settlement in settled {
+            let endpoint = &settlement.endpoint_id;
             if let Some(until) = settlement.hold_until {
-                lanes.hold(&settlement.endpoint_id, until, now);
+                lanes.hold(endpoint, until, now);
             }
-            let next = lanes.finish(&settlement.endpoint_id, settlement.held_bytes, now);
-            if let Some(next) = next {
-                self.send(&mut lanes, next);
+            let was_full = lanes.room(endpoint, self.endpoint_cap) == 0;
+            match lanes.finish(endpoint, settlement.held_bytes, now) {
+                Some(next) => self.send(&mut lanes, next),
+                None => made_room |= was_full,
             }
         }
+        made_room
     }
 
     fn send(&self, lanes: &mut Lanes<Lease>, mut lease: Lease) {

@@ -54,7 +54,8 @@ pub(crate) async fn by_event_id(
 }
 
 // `not in` is a hashed subplan, whatever joins the planner is left; a join of two of these sets
-// would be a nested loop over both. Lanes are locked in id order, so that two writers never wait for each other in a circle.
+// would be a nested loop over both. Lanes are locked in id order, so that two writers never wait
+// for each other in a circle.
 const INSERT: &str = "with m as (insert into message (id, app_id, event_type, event_id, \
     idempotency_key, payload, content_type, channels, tags, deliver_at, outcome, created_at, \
     payload_expires_at) select s.id, s.app_id, s.event_type, s.event_id, s.idempotency_key, \

@@ -133,7 +133,7 @@ pub(crate) async fn apply(
 
 /// Gives the slots back and answers the callers, after the commit.
 pub(crate) fn finish(store: &Store, jobs: Vec<Job>, ours: &[bool]) {
-    store.0.slots.finish(jobs.iter().map(|job| &job.settlement), store.now());
+    let made_room = store.0.slots.finish(jobs.iter().map(|job| &job.settlement), store.now());
     let queued = jobs.iter().any(|job| job.settlement.state() == State::Queued);
     store.0.wake.count_settled(jobs.len());
     for (job, ours) in jobs.into_iter().zip(ours) {
@@ -146,7 +146,7 @@ pub(crate) fn finish(store: &Store, jobs: Vec<Job>, ours: &[bool]) {
     // Slots are free again, or something new is due.
     if queued {
         store.0.wake.ring_queue();
-    } else {
+    } else if made_room {
         store.0.wake.ring_if_hungry();
     }
 }

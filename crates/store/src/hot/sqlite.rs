@@ -304,10 +304,7 @@ pub(crate) async fn move_lanes(
 const HOLD_APPS: &str = "update lane set hold_until = max(hold_until, s.value ->> 1) \
     from json_each($1) s where lane.app_id = s.value ->> 0";
 
-pub(crate) async fn hold_apps(
-    c: &mut SqliteConnection,
-    apps: &[(AppId, Timestamp)],
-) -> Result<()> {
+pub(crate) async fn hold_apps(c: &mut SqliteConnection, apps: &[(AppId, Timestamp)]) -> Result<()> {
     if !apps.is_empty() {
         sqlx::query(HOLD_APPS).bind(rows::to_json(&apps)?).execute(c).await?;
     }

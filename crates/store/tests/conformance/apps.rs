@@ -16,7 +16,8 @@ on_both! {
         let mut full = db.new_app(ODD);
         full.uid = Some("acme-1".to_owned());
         full.throttle_rate = Some(i32::MAX as u32);
-        full.metadata = [(ODD.to_owned(), ODD.to_owned()), ("nul".to_owned(), "\0".to_owned())].into();
+        let metadata = [(ODD, ODD), ("nul", "\0")];
+        full.metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         full.updated_at = db.clock.now().plus_ms(1);
         for app in [&bare, &full] {
             assert!(db.insert_app(app).await.unwrap());

@@ -103,14 +103,17 @@ on_both! {
         }
         let slots = usize::try_from(MAX_IN_FLIGHT).unwrap();
         assert!(held.len() <= slots, "{} under way", held.len());
-        assert_eq!(raw::<i64>(&db, "select count(*) from delivery where state = 1").await, i64::try_from(held.len()).unwrap());
+        let leased: i64 = raw(&db, "select count(*) from delivery where state = 1").await;
+        assert_eq!(usize::try_from(leased).unwrap(), held.len());
     }
 
     async fn every_due_endpoint_gets_its_share(db: TestStore) {
         let mut started = db.started();
         let (app, long) = app_with_endpoint(&db).await;
         let to = |only| NewMessage { only_endpoint: Some(only), ..new_message(app) };
-        let later = |message| NewMessage { deliver_at: Some(db.clock.now().plus_ms(1_000)), ..message };
+        let later = |message| {
+            NewMessage { deliver_at: Some(db.clock.now().plus_ms(1_000)), ..message }
+        };
         publish_all(&db, vec![later(to(long)); 300]).await;
         db.advance_ms(1);
         let mut short = BTreeSet::new();

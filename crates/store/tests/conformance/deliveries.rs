@@ -240,8 +240,8 @@ on_both! {
     async fn a_resend_is_a_new_delivery_that_knows_its_chain(db: TestStore) {
         let mut started = db.started();
         let (app, endpoint) = app_with_endpoint(&db).await;
-        let first =
-            settled(&db, &mut started, new_message(app), 500, After::RetryAt(db.clock.now().plus_ms(9_000))).await;
+        let retry = After::RetryAt(db.clock.now().plus_ms(9_000));
+        let first = settled(&db, &mut started, new_message(app), 500, retry).await;
         let message = first.envelope.message_id;
         let mut chain = vec![first.delivery_id];
         for _ in 0..2 {

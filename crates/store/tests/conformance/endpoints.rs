@@ -1,10 +1,10 @@
+use model::AppId;
 use model::endpoint::{BodySignature, Disabled, DisabledReason, Endpoint};
 use model::message::Outcome;
 use model::signature::Secret;
-use model::{AppId, EndpointId};
 use testkit::{TestStore, on_both};
 
-use crate::world::{ODD, app_with_endpoint, claim_all, keys, pages, raw, walk};
+use crate::world::{ODD, app_with_endpoint, claim_all, execute, keys, pages, raw, walk};
 
 async fn find(db: &TestStore, app: AppId, text: &str) -> Option<Endpoint> {
     db.endpoint_in_app(app, text).await.unwrap()
@@ -143,9 +143,11 @@ on_both! {
             .await;
         let sealed: Vec<u8> = raw(&db, "select headers from endpoint").await;
         assert!(!sealed.windows(6).any(|bytes| bytes == &value.as_bytes()[7..13]));
-        let found: EndpointId = find(&db, app, id.as_str()).await.unwrap().id;
-        assert_eq!(found, id);
-        crate::world::execute(&db, "update endpoint set id = 'ep_' || substr(id, 4 + 27, 1) || substr(id, 5)").await;
+        let found = find(&db, app, id.as_str()).await.unwrap();
+        assert_eq!(found.headers["x"], value);
+        // Another id: the last character in front of the rest.
+        let moved = "update endpoint set id = 'ep_' || substr(id, 30, 1) || substr(id, 4, 26)";
+        execute(&db, moved).await;
         let moved = db.endpoints_in_app(app, &pages(1)).await;
         assert!(moved.is_err(), "a sealed value that was moved does not open");
     }

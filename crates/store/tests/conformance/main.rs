@@ -21,6 +21,7 @@ mod deliveries;
 mod endpoints;
 mod event_types;
 mod fairness;
+mod faults;
 mod ingest;
 mod messages;
 mod migrate;

@@ -13,7 +13,8 @@ on_both! {
     }
 
     async fn a_newer_schema_is_refused(db: TestStore) {
-        execute(&db, "insert into migration (version, name, applied_at) values (999, 'x', 0)").await;
+        let newer = "insert into migration (version, name, applied_at) values (999, 'x', 0)";
+        execute(&db, newer).await;
         for refused in [db.migrate().await.map(drop), db.check_schema().await] {
             let ahead = matches!(refused, Err(StoreError::SchemaAhead { version: 999, .. }));
             assert!(ahead, "{refused:?}");

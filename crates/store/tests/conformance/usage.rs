@@ -29,7 +29,8 @@ on_both! {
         let first = Counts { succeeded: 3, failed: 2, canceled: 1, ..Counts::default() };
         assert_eq!(counts(0, HOUR_MS).await, first);
         assert_eq!(counts(59 * 60_000, HOUR_MS).await, first, "the hour it lies in counts");
-        assert_eq!(counts(HOUR_MS, 2 * HOUR_MS).await, Counts { succeeded: 2, ..Counts::default() });
+        let second = Counts { succeeded: 2, ..Counts::default() };
+        assert_eq!(counts(HOUR_MS, 2 * HOUR_MS).await, second);
         assert_eq!(counts(0, 2 * HOUR_MS).await, Counts { succeeded: 5, ..first });
         assert_eq!(counts(5 * HOUR_MS, 6 * HOUR_MS).await, Counts::default());
         let other = EndpointId::new(start, &db.entropy);
