@@ -48,7 +48,6 @@ pub use hot::ingest::{NewMessage, PublishError, Published};
 pub use hot::settle::{After, Settlement};
 pub use messages::{MessageFilter, MessageQuery};
 pub use page::{Order, Page, PageQuery};
-pub use replays::Candidate;
 pub use routes::{LiveSecret, Route};
 pub use usage::Counts;
 pub use wake::Wake;

@@ -38,7 +38,7 @@ const DELETE_USAGE: &str = "delete from usage where endpoint_id = $1";
 
 /// Something that a task may deliver.
 #[derive(Debug)]
-pub struct Candidate {
+struct Candidate {
     /// What the next step goes on after.
     cursor: String,
     message_id: MessageId,

@@ -220,6 +220,8 @@ pub(crate) struct Known {
 
 #[derive(Default)]
 pub(crate) struct Seen {
+    /// What is stored of each message's idempotency key, by its place in the batch.
+    pub digests: HashMap<usize, String>,
     pub by_key: HashMap<String, Known>,
     pub by_event_id: HashMap<(String, String), Known>,
 }
@@ -230,19 +232,20 @@ async fn look_up(
     messages: &[&NewMessage],
     apps: &Apps,
 ) -> Result<Seen> {
-    let mut keys = Vec::new();
+    let mut seen = Seen::default();
     let mut event_ids = Vec::new();
-    for message in messages {
+    for (at, message) in messages.iter().enumerate() {
         let Some(app) = apps.get(message.app.as_str()) else { continue };
         if let Some(key) = &message.idempotency_key {
-            keys.push(model::message::idempotency_digest(&app.app_id, key));
+            let digest = model::message::idempotency_digest(&app.app_id, key);
+            seen.digests.insert(at, digest);
         }
         if let Some(event_id) = &message.event_id {
             event_ids.push((app.app_id.to_string(), event_id.as_str()));
         }
     }
-    let mut seen = Seen::default();
-    if !keys.is_empty() {
+    if !seen.digests.is_empty() {
+        let keys: Vec<String> = seen.digests.values().cloned().collect();
         let expired = store.now().minus_ms(IDEMPOTENCY_WINDOW_MS);
         let found = match conn {
             Either::Sqlite(c) => sqlite::by_idempotency_key(c, &keys, expired).await?,

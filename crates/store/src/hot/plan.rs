@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::delivery::{State, Trigger};
 use model::lanes::{Admission, Lanes};
-use model::message::{self, Outcome};
+use model::message::Outcome;
 use model::retry::RetrySchedule;
 use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 
@@ -97,8 +97,7 @@ impl Planner<'_> {
         app: &AppRoutes,
         batch: &[&NewMessage],
     ) -> Answer {
-        let key = message.idempotency_key.as_deref();
-        let key = key.map(|key| message::idempotency_digest(&app.app_id, key));
+        let key = self.seen.digests.get(&at).cloned();
         if let Some(earlier) = self.earlier(message, key.as_deref(), batch) {
             return earlier;
         }
