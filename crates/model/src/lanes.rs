@@ -80,6 +80,12 @@ impl<T> Lanes<T> {
         self.in_flight
     }
 
+    /// Deliveries that wait in memory for a slot.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     #[must_use]
     pub const fn free(&self) -> u32 {
         self.slots - self.in_flight

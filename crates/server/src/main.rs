@@ -12,6 +12,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Messages live for milliseconds and cross threads: the system's allocator spends a tenth of
+/// the server's time on that (docs/adr/0006).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     commands::run(commands::CommandLine::parse())
 }

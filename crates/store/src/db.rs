@@ -4,6 +4,7 @@
 //! driver: static dispatch, one statement, one list of bound values. Only `hot/` writes
 //! statements twice.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::StoreError;
 /// Seconds that a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a SQLite writer waits for another process, such as `doorbell token create`.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) enum Either<S, P> {
@@ -31,10 +32,12 @@ pub(crate) type Db = Either<SqlitePools, PgPool>;
 pub(crate) type Reader<'a> = Either<&'a SqlitePool, &'a PgPool>;
 pub(crate) type Tx = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
 
-/// SQLite has one writer and many readers. The hot writer keeps the writing connection from one
-/// batch to the next unless somebody waits for it.
+/// SQLite has one writer and many readers. Whoever has the one connection of `writer` may write:
+/// the hot writer, which writes through a connection of its own thread, keeps it from one batch
+/// to the next unless somebody waits for it.
 #[derive(Debug)]
 pub(crate) struct SqlitePools {
+    pub file: PathBuf,
     pub writer: SqlitePool,
     pub readers: SqlitePool,
     pub checkpoints: SqlitePool,
@@ -126,6 +129,7 @@ async fn open_sqlite(url: &str, read_connections: u32) -> Result<Db, StoreError>
         .foreign_keys(false)
         .pragma("temp_store", "memory")
         .disable_statement_logging();
+    let file = options.get_filename().to_owned();
     let pool = |connections: u32| {
         PoolOptions::new()
             .max_connections(connections)
@@ -139,5 +143,5 @@ async fn open_sqlite(url: &str, read_connections: u32) -> Result<Db, StoreError>
     let checkpoints = pool(1).connect_lazy_with(options.clone());
     let read_only = options.read_only(true).create_if_missing(false);
     let readers = pool(read_connections.max(1)).connect_lazy_with(read_only);
-    Ok(Db::Sqlite(SqlitePools { writer, readers, checkpoints, waiting: AtomicUsize::new(0) }))
+    Ok(Db::Sqlite(SqlitePools { file, writer, readers, checkpoints, waiting: AtomicUsize::new(0) }))
 }

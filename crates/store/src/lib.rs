@@ -129,6 +129,8 @@ pub(crate) struct Inner {
 pub enum StoreError {
     #[error("database: {0}")]
     Sql(#[from] sqlx::Error),
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
     #[error(
         "the database is at schema {version}, this binary needs {newest}: run `doorbell migrate`"
     )]
@@ -145,9 +147,6 @@ pub enum StoreError {
         "the database was written with other instance secrets: use the data folder, or the secrets file, that belongs to it"
     )]
     OtherInstance,
-    /// Stays inside: the batch is written again without those deliveries.
-    #[error("some leases of the batch were lost")]
-    LeaseLost,
     #[error("the store is shutting down")]
     Closed,
 }

@@ -15,7 +15,6 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::db::on;
-use crate::hot::Conn;
 use crate::{Result, Store, endpoints, rows, secrets};
 
 /// Endpoints kept in memory at the most, over all apps.
@@ -99,32 +98,26 @@ impl RouteCache {
 }
 
 impl Store {
-    /// The routes of an app as of `version`, read through `conn` unless they are cached.
-    pub(crate) async fn app_routes(
-        &self,
-        conn: &mut Conn<'_>,
-        app: &AppVersion,
-    ) -> Result<Arc<AppRoutes>> {
+    /// The routes of an app as of `version` or later, read unless they are cached.
+    pub(crate) async fn app_routes(&self, app: &AppVersion) -> Result<Arc<AppRoutes>> {
         let app_id: AppId = rows::id(&app.id)?;
         let cached = self.0.routes.apps.get(&app_id);
         if let Some(cached) = cached.filter(|cached| cached.version == app.version) {
             return Ok(cached);
         }
-        let loaded = Arc::new(self.load_routes(conn, app_id, app).await?);
+        let loaded = Arc::new(self.load_routes(app_id, app).await?);
         self.0.routes.apps.insert(app_id, loaded.clone());
         Ok(loaded)
     }
 
-    async fn load_routes(
-        &self,
-        conn: &mut Conn<'_>,
-        app_id: AppId,
-        app: &AppVersion,
-    ) -> Result<AppRoutes> {
-        let endpoints: Vec<endpoints::Row> = on!(conn, c => sqlx::query_as(endpoints::ALL_OF_APP)
-            .bind(app_id.as_str()).fetch_all(&mut **c).await)?;
-        let secrets: Vec<secrets::Row> = on!(conn, c => sqlx::query_as(secrets::LIVE_OF_APP)
-            .bind(app_id.as_str()).bind(self.now().0).fetch_all(&mut **c).await)?;
+    async fn load_routes(&self, app_id: AppId, app: &AppVersion) -> Result<AppRoutes> {
+        let endpoints: Vec<endpoints::Row> = on!(self.db().reader(), c => {
+            sqlx::query_as(endpoints::ALL_OF_APP).bind(app_id.as_str()).fetch_all(c).await
+        })?;
+        let secrets: Vec<secrets::Row> = on!(self.db().reader(), c => {
+            sqlx::query_as(secrets::LIVE_OF_APP)
+                .bind(app_id.as_str()).bind(self.now().0).fetch_all(c).await
+        })?;
         let revision = self.0.routes.revision.fetch_add(1, Ordering::Relaxed);
         let app_rate = app.throttle_rate.map(rows::count);
         let mut live: HashMap<String, Vec<LiveSecret>> = HashMap::new();

@@ -4,16 +4,27 @@
 //! A slot is taken when a delivery is planned or claimed and given back when it is settled. A
 //! delivery that was admitted to wait is started by the settlement that frees its slot.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::lanes::{Admission, Lanes};
 use model::{EndpointId, Timestamp};
 use tokio::sync::mpsc;
 
+use crate::hot::MAX_BATCH;
 use crate::{Lease, Route, Settlement, Store};
+
+/// Deliveries that may wait in memory before publishers are held back.
+const ENOUGH_WAITING: usize = 64;
+/// Deliveries that a commit may add even then: publishers are never stopped by one lane.
+const MIN_HELD_BACK: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Slots {
+    /// Deliveries per message in the latest batch.
+    fan_out: AtomicUsize,
+    /// Deliveries settled since messages were last taken in.
+    settled: AtomicUsize,
     lanes: Mutex<Lanes<Lease>>,
     endpoint_cap: u32,
     start: mpsc::UnboundedSender<Lease>,
@@ -25,10 +36,19 @@ impl Slots {
         // Bounded by the slots: nothing is sent without one.
         let (start, started) = mpsc::unbounded_channel();
         Self {
+            fan_out: AtomicUsize::new(1),
+            settled: AtomicUsize::new(0),
             lanes: Mutex::new(Lanes::new(slots)),
             endpoint_cap,
             start,
             started: Mutex::new(Some(started)),
+        }
+    }
+
+    /// Notes the shape of a batch that was planned.
+    pub fn note_fan_out(&self, messages: usize, deliveries: usize) {
+        if messages > 0 {
+            self.fan_out.store(deliveries.div_ceil(messages), Ordering::Relaxed);
         }
     }
 
@@ -45,6 +65,20 @@ impl Slots {
     pub fn busy(&self) -> Vec<EndpointId> {
         let lanes = self.lock();
         lanes.busy().filter(|id| lanes.room(id, self.endpoint_cap) == 0).copied().collect()
+    }
+
+    /// How many messages the next commit may take in.
+    ///
+    /// Publishers wait for a commit, not for their deliveries: left alone they outrun them, and
+    /// the wait moves from their request into the queue. So while a good deal waits in memory,
+    /// less is taken in than is settled, until the deliveries have caught up.
+    pub fn most_ingests(&self) -> usize {
+        let settled = self.settled.swap(0, Ordering::Relaxed);
+        if self.lock().waiting() <= ENOUGH_WAITING {
+            return MAX_BATCH;
+        }
+        let fan_out = self.fan_out.load(Ordering::Relaxed).max(1);
+        (settled * 7 / 8).max(MIN_HELD_BACK).div_ceil(fan_out)
     }
 
     /// Starts what has a slot; the rest waits for one in memory.
@@ -80,7 +114,9 @@ impl Slots {
     ) -> bool {
         let mut lanes = self.lock();
         let mut made_room = false;
+        let mut count = 0;
         for settlement in settled {
+            count += 1;
             let endpoint = &settlement.endpoint_id;
             if let Some(until) = settlement.hold_until {
                 lanes.hold(endpoint, until, now);
@@ -91,6 +127,7 @@ impl Slots {
                 None => made_room |= was_full,
             }
         }
+        self.settled.fetch_add(count, Ordering::Relaxed);
         made_room
     }
 

@@ -15,9 +15,9 @@ use super::wire::{Http1, Http2, Wire};
 
 const SHARDS: usize = 64;
 /// Idle HTTP/1.1 connections kept per origin.
-pub const IDLE_PER_ORIGIN_MAX: usize = 256;
+pub const IDLE_PER_ORIGIN_MAX: usize = 1_024;
 /// Connections kept for all origins together.
-pub const IDLE_TOTAL_MAX: usize = 1_024;
+pub const IDLE_TOTAL_MAX: usize = 2_048;
 pub const IDLE_AGE_MAX: Duration = Duration::from_secs(90);
 /// HTTP/2 connections kept per origin; the second is opened when the first is full.
 const HTTP2_PER_ORIGIN_MAX: usize = 8;

@@ -12,7 +12,14 @@ use crate::assembly::{self, Opened, StartError};
 use crate::config::Config;
 use crate::{lock, tls};
 
+/// Files and connections that this process asks to be allowed.
+const MAX_OPEN_FILES: u64 = 65_536;
+
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    // A connection is a file; many systems allow a process only 1,024 until it asks for more.
+    if let Err(error) = rlimit::increase_nofile_limit(MAX_OPEN_FILES) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let roles = config.server.roles;
     let url = config.database_url();
     let _lock =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 const EVERY: Duration = Duration::from_millis(100);
@@ -27,12 +27,12 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     /// The writer committed something. Finishes a checkpoint if that is due.
-    pub async fn committed(&self, c: &mut SqliteConnection) {
+    pub fn committed(&self, c: &rusqlite::Connection) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         if !self.finish.swap(false, Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = sqlx::query(CHECKPOINT).execute(c).await {
+        if let Err(error) = c.query_row(CHECKPOINT, [], |_| Ok(())) {
             tracing::warn!(%error, "checkpoint not finished; the log grows until the next one");
         }
     }

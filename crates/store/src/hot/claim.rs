@@ -129,7 +129,7 @@ impl Store {
         let now = self.now();
         let busy = self.0.slots.busy();
         let due: Vec<DueLane> = match conn {
-            Either::Sqlite(c) => sqlite::due_lanes(c, now, &busy, MAX_LANES).await?,
+            Either::Sqlite(c) => sqlite::due_lanes(c, now, &busy, MAX_LANES)?,
             Either::Postgres(c) => postgres::due_lanes(c, now, &busy, MAX_LANES).await?,
         };
         let mut quotas = if due.is_empty() {
@@ -142,7 +142,7 @@ impl Store {
         self.give_back(&quotas);
         let (leases, holds) = taken?;
         let next_due = match conn {
-            Either::Sqlite(c) => sqlite::next_due(c).await,
+            Either::Sqlite(c) => sqlite::next_due(c),
             Either::Postgres(c) => postgres::next_due(c).await,
         };
         match next_due {
@@ -166,12 +166,12 @@ impl Store {
         names.sort_unstable();
         names.dedup();
         let versions: Vec<AppVersion> = match conn {
-            Either::Sqlite(c) => sqlite::app_versions(c, &names).await?,
+            Either::Sqlite(c) => sqlite::app_versions(c, &names)?,
             Either::Postgres(c) => postgres::app_versions(c, &names).await?,
         };
         let mut apps = HashMap::new();
         for version in versions {
-            let app = self.app_routes(conn, &version).await?;
+            let app = self.app_routes(&version).await?;
             apps.insert(app.app_id, app);
         }
         Ok(apps)
@@ -236,7 +236,7 @@ impl Store {
             quotas.iter().map(|(endpoint, quota)| (*endpoint, quota.limit())).collect();
         let request = Request { limits: &limits, now, until, node: self.0.node };
         let taken: Vec<Taken> = match conn {
-            Either::Sqlite(c) => sqlite::take(c, &request).await?,
+            Either::Sqlite(c) => sqlite::take(c, &request)?,
             Either::Postgres(c) => postgres::take(c, &request).await?,
         };
         let contents = read_contents(conn, &taken).await?;
@@ -270,10 +270,9 @@ impl Store {
         let lanes: Vec<(EndpointId, Timestamp)> =
             quotas.iter().map(|(id, quota)| (*id, hold_of(quota))).collect();
         let moved = match conn {
-            Either::Sqlite(c) => match sqlite::move_lanes(c, now, &lanes).await {
-                Ok(()) => sqlite::hold_apps(c, &holds).await,
-                failed => failed,
-            },
+            Either::Sqlite(c) => {
+                sqlite::move_lanes(c, now, &lanes).and_then(|()| sqlite::hold_apps(c, &holds))
+            }
             Either::Postgres(c) => postgres::move_lanes(c, now, &lanes).await,
         };
         if let Err(error) = moved {
@@ -351,7 +350,7 @@ async fn read_contents(
     }
     let ids: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
     let contents: Vec<Content> = match conn {
-        Either::Sqlite(c) => sqlite::contents(c, &ids).await?,
+        Either::Sqlite(c) => sqlite::contents(c, &ids)?,
         Either::Postgres(c) => postgres::contents(c, &ids).await?,
     };
     contents

@@ -122,6 +122,7 @@ pub(crate) async fn apply(store: &Store, conn: &mut Conn<'_>, jobs: &[Job]) -> R
     let by_type = store.schedules_by_type().await?;
     let seen = look_up(store, conn, &messages, &apps).await?;
     let mut plan = plan::make(store, &messages, &apps, &seen, &by_type);
+    store.0.slots.note_fan_out(plan.messages.len(), plan.deliveries.len());
     if let Err(error) = insert(store, conn, &messages, &mut plan).await {
         store.0.slots.withdraw(&plan.fresh);
         return Err(error);
@@ -139,7 +140,7 @@ async fn insert(
         return Ok(());
     }
     match conn {
-        Either::Sqlite(c) => sqlite::insert(c, messages, plan, store.0.node).await,
+        Either::Sqlite(c) => sqlite::insert(c, messages, plan, store.0.node),
         Either::Postgres(c) => {
             let missed = postgres::insert(c, messages, plan, store.0.node).await?;
             // Another process was first with the same event id or idempotency key.
@@ -188,12 +189,12 @@ async fn resolve_apps(
     names.sort_unstable();
     names.dedup();
     let versions: Vec<AppVersion> = match conn {
-        Either::Sqlite(c) => sqlite::app_versions(c, &names).await?,
+        Either::Sqlite(c) => sqlite::app_versions(c, &names)?,
         Either::Postgres(c) => postgres::app_versions(c, &names).await?,
     };
     let mut apps = Apps::new();
     for version in versions {
-        let routes = store.app_routes(conn, &version).await?;
+        let routes = store.app_routes(&version).await?;
         for name in [Some(version.id), version.uid].into_iter().flatten() {
             apps.insert(name, routes.clone());
         }
@@ -248,7 +249,7 @@ async fn look_up(
         let keys: Vec<String> = seen.digests.values().cloned().collect();
         let expired = store.now().minus_ms(IDEMPOTENCY_WINDOW_MS);
         let found = match conn {
-            Either::Sqlite(c) => sqlite::by_idempotency_key(c, &keys, expired).await?,
+            Either::Sqlite(c) => sqlite::by_idempotency_key(c, &keys, expired)?,
             Either::Postgres(c) => postgres::by_idempotency_key(c, &keys, expired).await?,
         };
         let keyed = |known: Known| Some((known.idempotency_key.clone()?, known));
@@ -256,7 +257,7 @@ async fn look_up(
     }
     if !event_ids.is_empty() {
         let found = match conn {
-            Either::Sqlite(c) => sqlite::by_event_id(c, &event_ids).await?,
+            Either::Sqlite(c) => sqlite::by_event_id(c, &event_ids)?,
             Either::Postgres(c) => postgres::by_event_id(c, &event_ids).await?,
         };
         let keyed = |known: Known| Some(((known.app_id.clone(), known.event_id.clone()?), known));

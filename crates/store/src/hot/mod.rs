@@ -3,7 +3,7 @@
 //! Callers put work into a bounded queue and wait. A writer takes everything that queued while
 //! its last commit ran and writes it in one transaction with one statement per table: natural
 //! group commit, with no timer to tune. On SQLite one writer takes ingests, settlements and
-//! claims into the same commit; on PostgreSQL each has connections of its own and they share the
+//! claims into the same commit, on a connection and a thread of its own; on PostgreSQL each has connections of its own and they share the
 //! log flush.
 //!
 //! `sqlite.rs` and `postgres.rs` hold the twin statements: same names, same order.
@@ -19,7 +19,7 @@ mod writer;
 
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::{PgConnection, SqliteConnection};
+use sqlx::PgConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,11 +34,9 @@ const SETTLE_QUEUE: usize = 16_384;
 /// Messages, deliveries and settlements in one commit. A commit may exceed the second by the
 /// fan-out of its last message.
 pub(crate) const MAX_BATCH: usize = 1_024;
-/// Connections that write ingests and settlements side by side on PostgreSQL.
-const POSTGRES_WRITERS: usize = 2;
 
 /// One connection inside a transaction or, on PostgreSQL, committing by itself.
-pub(crate) type Conn<'a> = Either<&'a mut SqliteConnection, &'a mut PgConnection>;
+pub(crate) type Conn<'a> = Either<&'a mut rusqlite::Connection, &'a mut PgConnection>;
 
 /// The callers' ends.
 #[derive(Debug)]
@@ -85,8 +83,7 @@ pub(crate) fn spawn(store: &Store, work: Work) {
             let checkpoints = checkpoint::Checkpoints::default();
             let closing = work.closing.clone();
             writers.spawn(checkpoints.clone().run(pools.checkpoints.clone(), closing));
-            // On a thread of its own: each statement is a hop to the driver's thread and back,
-            // and must not queue behind everything else that the runtime has to do.
+            // On a thread of its own: statements and flushes block it.
             let (runtime, store) = (Handle::current(), store.clone());
             writers.spawn_blocking(move || {
                 runtime.block_on(writer::run_sqlite(store, work, checkpoints))

@@ -4,7 +4,7 @@
 //! A settlement that lost its lease changes nothing and says so. Slots are given back only here,
 //! after the outcome is durable: what a crash can repeat is bounded by the slots there are.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use model::attempt::Attempt;
 use model::delivery::State;
@@ -104,28 +104,14 @@ impl Store {
 }
 
 /// Writes a batch through `conn`; answers which settlements still held their lease.
-///
-/// On SQLite it takes for granted that all do, which saves a statement, and fails with
-/// [`StoreError::LeaseLost`] if not; after a rollback the caller tries again, `carefully`.
-pub(crate) async fn apply(
-    store: &Store,
-    conn: &mut Conn<'_>,
-    jobs: &[Job],
-    carefully: bool,
-) -> Result<Vec<bool>> {
-    let mut settlements: Vec<&Settlement> = jobs.iter().map(|job| &job.settlement).collect();
-    if settlements.is_empty() {
+pub(crate) async fn apply(store: &Store, conn: &mut Conn<'_>, jobs: &[Job]) -> Result<Vec<bool>> {
+    if jobs.is_empty() {
         return Ok(Vec::new());
     }
+    let settlements: Vec<&Settlement> = jobs.iter().map(|job| &job.settlement).collect();
     let (node, now) = (store.0.node, store.now());
     let lost = match conn {
-        Either::Sqlite(c) => {
-            let lost =
-                if carefully { sqlite::lost(c, &settlements, node).await? } else { HashSet::new() };
-            settlements.retain(|settlement| !lost.contains(&settlement.delivery_id));
-            sqlite::settle(c, &settlements, node, now).await?;
-            lost
-        }
+        Either::Sqlite(c) => sqlite::settle(c, &settlements, node, now)?,
         Either::Postgres(c) => postgres::settle(c, &settlements, node, now).await?,
     };
     Ok(jobs.iter().map(|job| !lost.contains(&job.settlement.delivery_id)).collect())

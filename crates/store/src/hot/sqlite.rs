@@ -1,312 +1,392 @@
-//! The hot statements for SQLite: one statement per table over `json_each`. Bytes travel beside
-//! the JSON as one blob that the statement slices by offset and length, so that they stay exact.
+//! The hot statements for SQLite, on a connection of the writer's own thread: no hop to another
+//! thread and back, no row made into text and parsed again. Each is prepared once and run row by
+//! row inside the writer's transaction.
 //!
 //! Twin of `postgres.rs`: same names, same order.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
 
+use model::attempt::{Attempt, ErrorKind};
 use model::delivery::State;
 use model::{AppId, DeliveryId, EndpointId, Timestamp};
-use serde::Serialize;
-use sqlx::SqliteConnection;
+use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::claim::{Content, DueLane, Request, Taken};
 use super::ingest::{Known, NewMessage};
-use super::plan::Plan;
+use super::plan::{Plan, PlannedDelivery, PlannedMessage};
 use super::settle::{HOUR_MS, Settlement};
 use crate::routes::AppVersion;
-use crate::rows;
-use crate::{Result, StoreError};
+use crate::{Result, rows};
 
-const APP_VERSIONS: &str = "select id, uid, version, throttle_rate from app \
-    where id in (select value from json_each($1)) or uid in (select value from json_each($1))";
+/// Statements that stay prepared: all of this file, and some room.
+const PREPARED_STATEMENTS: usize = 32;
 
-pub(crate) async fn app_versions(
-    c: &mut SqliteConnection,
-    names: &[&str],
-) -> Result<Vec<AppVersion>> {
-    Ok(sqlx::query_as(APP_VERSIONS).bind(rows::to_json(&names)?).fetch_all(c).await?)
+/// Opens the connection that only the writer uses.
+pub(crate) fn open(file: &Path, busy_timeout: Duration) -> Result<Connection> {
+    let c = Connection::open(file)?;
+    c.busy_timeout(busy_timeout)?;
+    // Checkpoints have a task of their own.
+    c.execute_batch(
+        "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off; \
+         pragma temp_store = memory; pragma wal_autocheckpoint = 0;",
+    )?;
+    c.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    Ok(c)
 }
 
-const FORGET_KEYS: &str = "update message set idempotency_key = null \
-    where idempotency_key in (select value from json_each($1)) and created_at < $2";
+/// An id or a moment as a value of a statement.
+struct Sql<T>(T);
+
+macro_rules! text {
+    ($($id:ty),*) => {$(
+        impl ToSql for Sql<&$id> {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(self.0.as_str().into())
+            }
+        }
+    )*};
+}
+text!(AppId, EndpointId, DeliveryId, model::MessageId, model::AttemptId);
+
+impl ToSql for Sql<Timestamp> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.0.into())
+    }
+}
+
+const APP_VERSIONS: &str =
+    "select id, uid, version, throttle_rate from app where id = ?1 or uid = ?1";
+
+pub(crate) fn app_versions(c: &Connection, names: &[&str]) -> Result<Vec<AppVersion>> {
+    let mut statement = c.prepare_cached(APP_VERSIONS)?;
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let rows = statement.query_map([name], |row| {
+            Ok(AppVersion {
+                id: row.get(0)?,
+                uid: row.get(1)?,
+                version: row.get(2)?,
+                throttle_rate: row.get(3)?,
+            })
+        })?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}
+
+const FORGET_KEY: &str = "update message set idempotency_key = null \
+    where idempotency_key = ?1 and created_at < ?2";
 const BY_IDEMPOTENCY_KEY: &str = "select id, app_id, event_type, event_id, idempotency_key, \
     payload, content_type, channels, tags, deliver_at, outcome, created_at from message \
-    where idempotency_key in (select value from json_each($1))";
+    where idempotency_key = ?1";
 
-pub(crate) async fn by_idempotency_key(
-    c: &mut SqliteConnection,
+pub(crate) fn by_idempotency_key(
+    c: &Connection,
     keys: &[String],
     expired: Timestamp,
 ) -> Result<Vec<Known>> {
-    let keys = rows::to_json(&keys)?;
-    sqlx::query(FORGET_KEYS).bind(&keys).bind(expired.0).execute(&mut *c).await?;
-    Ok(sqlx::query_as(BY_IDEMPOTENCY_KEY).bind(keys).fetch_all(c).await?)
+    let mut find = c.prepare_cached(BY_IDEMPOTENCY_KEY)?;
+    let mut found = Vec::new();
+    for key in keys {
+        let Some(known) = find.query_row([key], known).optional()? else { continue };
+        if Timestamp(known.created_at) < expired {
+            c.prepare_cached(FORGET_KEY)?.execute(params![key, expired.0])?;
+        } else {
+            found.push(known);
+        }
+    }
+    Ok(found)
 }
 
-const BY_EVENT_ID: &str = "select m.id, m.app_id, m.event_type, m.event_id, m.idempotency_key, \
-    m.payload, m.content_type, m.channels, m.tags, m.deliver_at, m.outcome, m.created_at \
-    from json_each($1) s join message m on m.app_id = s.value ->> 0 and m.event_id = s.value ->> 1";
+const BY_EVENT_ID: &str = "select id, app_id, event_type, event_id, idempotency_key, payload, \
+    content_type, channels, tags, deliver_at, outcome, created_at from message \
+    where app_id = ?1 and event_id = ?2";
 
-pub(crate) async fn by_event_id(
-    c: &mut SqliteConnection,
-    event_ids: &[(String, &str)],
-) -> Result<Vec<Known>> {
-    Ok(sqlx::query_as(BY_EVENT_ID).bind(rows::to_json(&event_ids)?).fetch_all(c).await?)
+pub(crate) fn by_event_id(c: &Connection, event_ids: &[(String, &str)]) -> Result<Vec<Known>> {
+    let mut find = c.prepare_cached(BY_EVENT_ID)?;
+    let mut found = Vec::new();
+    for (app, event_id) in event_ids {
+        found.extend(find.query_row(params![app, event_id], known).optional()?);
+    }
+    Ok(found)
 }
 
-const INSERT_MESSAGES: &str = "insert into message (id, app_id, event_type, event_id, \
+fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
+    Ok(Known {
+        id: row.get(0)?,
+        app_id: row.get(1)?,
+        event_type: row.get(2)?,
+        event_id: row.get(3)?,
+        idempotency_key: row.get(4)?,
+        payload: row.get(5)?,
+        content_type: row.get(6)?,
+        channels: row.get(7)?,
+        tags: row.get(8)?,
+        deliver_at: row.get(9)?,
+        outcome: row.get(10)?,
+        created_at: row.get(11)?,
+    })
+}
+
+const INSERT_MESSAGE: &str = "insert into message (id, app_id, event_type, event_id, \
     idempotency_key, payload, content_type, channels, tags, deliver_at, outcome, created_at, \
-    payload_expires_at) select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, \
-    substr($2, value ->> 5, value ->> 6), value ->> 7, value ->> 8, value ->> 9, value ->> 10, \
-    value ->> 11, $3, value ->> 12 from json_each($1)";
-const INSERT_DELIVERIES: &str = "insert into delivery (id, app_id, endpoint_id, state, due_at, \
-    lease_owner, created_at) select value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-    value ->> 4, iif(value ->> 3 = 1, $2, null), $3 from json_each($1)";
-const LOWER_LANES: &str = "update lane set next_due_at = min(next_due_at, s.value ->> 1) \
-    from json_each($1) s where lane.endpoint_id = s.value ->> 0";
+    payload_expires_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const INSERT_DELIVERY: &str = "insert into delivery (id, app_id, endpoint_id, state, due_at, \
+    lease_owner, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const LOWER_LANE: &str =
+    "update lane set next_due_at = min(next_due_at, ?2) where endpoint_id = ?1";
 
-pub(crate) async fn insert(
-    c: &mut SqliteConnection,
+pub(crate) fn insert(
+    c: &Connection,
     messages: &[&NewMessage],
     plan: &Plan,
     node: i64,
 ) -> Result<()> {
-    let mut bytes = Blob::default();
-    let mut lines = Vec::with_capacity(plan.messages.len());
+    let mut statement = c.prepare_cached(INSERT_MESSAGE)?;
     for planned in &plan.messages {
         let Some(message) = messages.get(planned.at) else { continue };
-        let (start, length) = bytes.push(&message.payload);
-        let expires = message.payload_retention_ms.map(|ms| plan.now.plus_ms(ms).0);
-        lines.push((
-            planned.id,
-            planned.app_id,
-            &message.event_type,
-            &message.event_id,
-            &planned.idempotency_key,
-            start,
-            length,
-            &message.content_type,
-            rows::to_list(&message.channels)?,
-            rows::to_list(&message.tags)?,
-            message.deliver_at,
-            planned.outcome as i16,
-            expires,
-        ));
+        insert_message(&mut statement, message, planned, plan.now)?;
     }
-    sqlx::query(INSERT_MESSAGES)
-        .bind(rows::to_json(&lines)?)
-        .bind(bytes.0)
-        .bind(plan.now.0)
-        .execute(&mut *c)
-        .await?;
-    if !plan.deliveries.is_empty() {
-        let lines = flat_lines(&plan.deliveries, |delivery| {
-            (
-                delivery.id,
-                delivery.app_id,
-                delivery.endpoint_id,
-                delivery.state.code(),
-                delivery.due_at,
-            )
-        })?;
-        sqlx::query(INSERT_DELIVERIES)
-            .bind(lines)
-            .bind(node)
-            .bind(plan.now.0)
-            .execute(&mut *c)
-            .await?;
+    let mut statement = c.prepare_cached(INSERT_DELIVERY)?;
+    for delivery in &plan.deliveries {
+        insert_delivery(&mut statement, delivery, node, plan.now)?;
     }
-    if !plan.due_by_lane.is_empty() {
-        let lanes: Vec<_> = plan.due_by_lane.iter().collect();
-        sqlx::query(LOWER_LANES).bind(rows::to_json(&lanes)?).execute(&mut *c).await?;
+    let mut statement = c.prepare_cached(LOWER_LANE)?;
+    for (endpoint, due) in &plan.due_by_lane {
+        statement.execute(params![Sql(endpoint), Sql(*due)])?;
     }
     Ok(())
 }
 
-// `+delivery.state`: the primary key is the only index in play, never the lease index.
-const MOVE: &str = "update delivery set state = s.value ->> 1, due_at = s.value ->> 2, \
-    attempts = s.value ->> 3, last_status = coalesce(s.value ->> 4, last_status), \
-    last_error = s.value ->> 5, settled_at = s.value ->> 6, lease_owner = null \
-    from json_each($1) s where delivery.id = s.value ->> 0 and +delivery.state = 1 \
-    and delivery.lease_owner = $2 and delivery.attempts = s.value ->> 7";
-const INSERT_ATTEMPTS: &str = "insert into attempt (id, app_id, endpoint_id, number, trigger, \
-    at, duration_ms, status_code, error, response_body, detail) select value ->> 0, value ->> 1, \
-    value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, \
-    substr($2, value ->> 9, value ->> 10), cast(substr($2, value ->> 11, value ->> 12) as text) \
-    from json_each($1)";
-// `where true` tells SQLite that the select ends before `on conflict`.
-const ADD_USAGE: &str = "insert into usage (endpoint_id, hour, state, deliveries) \
-    select value ->> 0, $2, value ->> 1, value ->> 2 from json_each($1) where true \
-    on conflict do update set deliveries = deliveries + excluded.deliveries";
-const LOWER_AND_HOLD_LANES: &str = "update lane set \
-    next_due_at = min(next_due_at, s.value ->> 1), hold_until = max(hold_until, s.value ->> 2) \
-    from json_each($1) s where lane.endpoint_id = s.value ->> 0";
-
-const LOST: &str = "select s.value ->> 0 from json_each($1) s left join delivery d \
-    on d.id = s.value ->> 0 and d.state = 1 and d.lease_owner = $2 and d.attempts = s.value ->> 1 \
-    where d.id is null";
-
-/// Answers the deliveries whose lease was lost. To be asked before [`settle`], and only when it
-/// said that some were.
-pub(crate) async fn lost(
-    c: &mut SqliteConnection,
-    settlements: &[&Settlement],
-    node: i64,
-) -> Result<HashSet<DeliveryId>> {
-    let guards =
-        flat_lines(settlements, |settlement| (settlement.delivery_id, settlement.attempts_before))?;
-    let lost: Vec<(String,)> = sqlx::query_as(LOST).bind(guards).bind(node).fetch_all(c).await?;
-    lost.iter().map(|(id,)| rows::id(id)).collect()
+fn insert_message(
+    statement: &mut rusqlite::Statement<'_>,
+    message: &NewMessage,
+    planned: &PlannedMessage,
+    now: Timestamp,
+) -> Result<()> {
+    statement.execute(params![
+        Sql(&planned.id),
+        Sql(&planned.app_id),
+        message.event_type,
+        message.event_id,
+        planned.idempotency_key,
+        message.payload.as_ref(),
+        message.content_type,
+        rows::to_list(&message.channels)?,
+        rows::to_list(&message.tags)?,
+        message.deliver_at.map(Sql),
+        planned.outcome as i16,
+        Sql(now),
+        message.payload_retention_ms.map(|ms| Sql(now.plus_ms(ms))),
+    ])?;
+    Ok(())
 }
 
-/// Settles all of them or fails with [`StoreError::LeaseLost`].
-pub(crate) async fn settle(
-    c: &mut SqliteConnection,
-    settled: &[&Settlement],
+fn insert_delivery(
+    statement: &mut rusqlite::Statement<'_>,
+    delivery: &PlannedDelivery,
     node: i64,
     now: Timestamp,
 ) -> Result<()> {
-    let lines = flat_lines(settled, |settlement| {
-        let state = settlement.state();
-        let attempt = settlement.attempt.as_ref();
-        (
-            settlement.delivery_id,
-            state.code(),
-            settlement.due_at(now),
-            settlement.attempts(),
-            attempt.and_then(|attempt| attempt.status_code),
-            attempt.and_then(|attempt| attempt.error).map(model::attempt::ErrorKind::code),
-            state.is_final().then_some(now),
-            settlement.attempts_before,
-        )
-    })?;
-    let moved = sqlx::query(MOVE).bind(lines).bind(node).execute(&mut *c).await?.rows_affected();
-    if usize::try_from(moved).ok() != Some(settled.len()) {
-        return Err(StoreError::LeaseLost);
-    }
-    insert_attempts(c, settled).await?;
+    statement.execute(params![
+        Sql(&delivery.id),
+        Sql(&delivery.app_id),
+        Sql(&delivery.endpoint_id),
+        delivery.state.code(),
+        Sql(delivery.due_at),
+        (delivery.state == State::Leased).then_some(node),
+        Sql(now),
+    ])?;
+    Ok(())
+}
+
+// `+state`: the primary key is the only index in play, never the lease index.
+const MOVE: &str = "update delivery set state = ?2, due_at = ?3, attempts = ?4, \
+    last_status = coalesce(?5, last_status), last_error = ?6, settled_at = ?7, \
+    lease_owner = null where id = ?1 and +state = 1 and lease_owner = ?8 and attempts = ?9";
+const INSERT_ATTEMPT: &str = "insert into attempt (id, app_id, endpoint_id, number, trigger, at, \
+    duration_ms, status_code, error, response_body, detail) \
+    values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const ADD_USAGE: &str = "insert into usage (endpoint_id, hour, state, deliveries) \
+    values (?1, ?2, ?3, ?4) on conflict do update set deliveries = deliveries + excluded.deliveries";
+const LOWER_AND_HOLD_LANE: &str = "update lane set next_due_at = min(next_due_at, ?2), \
+    hold_until = max(hold_until, ?3) where endpoint_id = ?1";
+
+/// Settles those that still hold their lease; answers the others.
+pub(crate) fn settle(
+    c: &Connection,
+    settlements: &[&Settlement],
+    node: i64,
+    now: Timestamp,
+) -> Result<HashSet<DeliveryId>> {
+    let mut lost = HashSet::new();
     let mut usage: BTreeMap<(EndpointId, State), u32> = BTreeMap::new();
     let mut lanes: BTreeMap<EndpointId, (Timestamp, Timestamp)> = BTreeMap::new();
-    for settlement in settled {
+    let mut advance = c.prepare_cached(MOVE)?;
+    let mut record = c.prepare_cached(INSERT_ATTEMPT)?;
+    for settlement in settlements {
+        if !advance_delivery(&mut advance, settlement, node, now)? {
+            lost.insert(settlement.delivery_id);
+            continue;
+        }
+        if let Some(attempt) = &settlement.attempt {
+            insert_attempt(&mut record, attempt)?;
+        }
         let state = settlement.state();
         if state.is_final() {
             *usage.entry((settlement.endpoint_id, state)).or_default() += 1;
         }
         super::settle::note_lane(&mut lanes, settlement, now);
     }
-    if !usage.is_empty() {
-        let lines = flat_lines(&usage, |((id, state), n)| (*id, state.code(), *n))?;
-        let hour = now.0 - now.0.rem_euclid(HOUR_MS);
-        sqlx::query(ADD_USAGE).bind(lines).bind(hour).execute(&mut *c).await?;
+    let mut statement = c.prepare_cached(ADD_USAGE)?;
+    let hour = now.0 - now.0.rem_euclid(HOUR_MS);
+    for ((endpoint, state), deliveries) in &usage {
+        statement.execute(params![Sql(endpoint), hour, state.code(), deliveries])?;
     }
-    if !lanes.is_empty() {
-        let lines = flat_lines(&lanes, |(id, (due, hold))| (*id, *due, *hold))?;
-        sqlx::query(LOWER_AND_HOLD_LANES).bind(lines).execute(&mut *c).await?;
+    let mut statement = c.prepare_cached(LOWER_AND_HOLD_LANE)?;
+    for (endpoint, (due, hold)) in &lanes {
+        statement.execute(params![Sql(endpoint), Sql(*due), Sql(*hold)])?;
     }
-    Ok(())
+    Ok(lost)
 }
 
-async fn insert_attempts(c: &mut SqliteConnection, settled: &[&Settlement]) -> Result<()> {
-    let mut bytes = Blob::default();
-    let mut lines = Vec::with_capacity(settled.len());
-    for attempt in settled.iter().filter_map(|settlement| settlement.attempt.as_ref()) {
-        let body = bytes.push(&attempt.response_body);
-        let detail = bytes.push(rows::to_json(&attempt.detail)?.as_bytes());
-        lines.push((attempt, body, detail));
-    }
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let lines = flat_lines(&lines, |(attempt, body, detail)| {
-        (
-            attempt.id,
-            attempt.app_id,
-            attempt.endpoint_id,
-            attempt.number,
-            attempt.trigger.code(),
-            attempt.at,
-            attempt.duration_ms,
-            attempt.status_code,
-            attempt.error.map(model::attempt::ErrorKind::code),
-            body.0,
-            body.1,
-            detail.0,
-            detail.1,
-        )
-    })?;
-    sqlx::query(INSERT_ATTEMPTS).bind(lines).bind(bytes.0).execute(c).await?;
+fn advance_delivery(
+    statement: &mut rusqlite::Statement<'_>,
+    settlement: &Settlement,
+    node: i64,
+    now: Timestamp,
+) -> Result<bool> {
+    let state = settlement.state();
+    let attempt = settlement.attempt.as_ref();
+    let moved = statement.execute(params![
+        Sql(&settlement.delivery_id),
+        state.code(),
+        Sql(settlement.due_at(now)),
+        settlement.attempts(),
+        attempt.and_then(|attempt| attempt.status_code),
+        attempt.and_then(|attempt| attempt.error).map(ErrorKind::code),
+        state.is_final().then_some(Sql(now)),
+        node,
+        settlement.attempts_before,
+    ])?;
+    Ok(moved == 1)
+}
+
+fn insert_attempt(statement: &mut rusqlite::Statement<'_>, attempt: &Attempt) -> Result<()> {
+    statement.execute(params![
+        Sql(&attempt.id),
+        Sql(&attempt.app_id),
+        Sql(&attempt.endpoint_id),
+        attempt.number,
+        attempt.trigger.code(),
+        Sql(attempt.at),
+        attempt.duration_ms,
+        attempt.status_code,
+        attempt.error.map(ErrorKind::code),
+        attempt.response_body,
+        rows::to_json(&attempt.detail)?,
+    ])?;
     Ok(())
 }
 
 // Lanes of an app with a rate are held until the same moment; the one served last comes last.
 const DUE_LANES: &str = "select endpoint_id, app_id from lane \
-    where max(next_due_at, hold_until) <= $1 \
-    and endpoint_id not in (select value from json_each($2)) \
-    order by max(next_due_at, hold_until), next_due_at limit $3";
+    where max(next_due_at, hold_until) <= ?1 order by max(next_due_at, hold_until), next_due_at";
 
-pub(crate) async fn due_lanes(
-    c: &mut SqliteConnection,
+pub(crate) fn due_lanes(
+    c: &Connection,
     now: Timestamp,
     busy: &[EndpointId],
     limit: usize,
 ) -> Result<Vec<DueLane>> {
-    Ok(sqlx::query_as(DUE_LANES)
-        .bind(now.0)
-        .bind(rows::to_json(&busy)?)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(c)
-        .await?)
+    let busy: HashSet<&str> = busy.iter().map(EndpointId::as_str).collect();
+    let mut statement = c.prepare_cached(DUE_LANES)?;
+    let mut rows = statement.query([now.0])?;
+    let mut due = Vec::new();
+    while due.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let lane = DueLane { endpoint_id: row.get(0)?, app_id: row.get(1)? };
+        if !busy.contains(lane.endpoint_id.as_str()) {
+            due.push(lane);
+        }
+    }
+    Ok(due)
 }
 
-// `limit` takes no column: it reads as many as the largest wish, and the place in line cuts each
-// endpoint's own.
-const TAKE: &str = "update delivery set state = 1, due_at = $3, lease_owner = $4 where id in ( \
-    select d.id from json_each($1) q cross join delivery d where d.id in ( \
-    select id from (select id, row_number() over (order by due_at, id) as place from ( \
-    select id, due_at from delivery where endpoint_id = q.value ->> 0 and state = 0 \
-    and due_at <= $2 order by due_at, id limit $5)) where place <= q.value ->> 1)) \
-    returning id, endpoint_id, attempts, trigger";
+const TAKE: &str = "update delivery set state = 1, due_at = ?3, lease_owner = ?4 where id in ( \
+    select id from delivery where endpoint_id = ?1 and state = 0 and due_at <= ?2 \
+    order by due_at, id limit ?5) returning id, endpoint_id, attempts, trigger";
 
-pub(crate) async fn take(c: &mut SqliteConnection, request: &Request<'_>) -> Result<Vec<Taken>> {
-    Ok(sqlx::query_as(TAKE)
-        .bind(rows::to_json(&request.limits)?)
-        .bind(request.now.0)
-        .bind(request.until.0)
-        .bind(request.node)
-        .bind(request.limits.iter().map(|(_, limit)| i64::from(*limit)).max().unwrap_or(0))
-        .fetch_all(c)
-        .await?)
+pub(crate) fn take(c: &Connection, request: &Request<'_>) -> Result<Vec<Taken>> {
+    let mut statement = c.prepare_cached(TAKE)?;
+    let mut taken = Vec::new();
+    for (endpoint, limit) in request.limits {
+        let values =
+            params![Sql(endpoint), Sql(request.now), Sql(request.until), request.node, limit];
+        let rows = statement.query_map(values, |row| {
+            Ok(Taken {
+                id: row.get(0)?,
+                endpoint_id: row.get(1)?,
+                attempts: row.get(2)?,
+                trigger: row.get(3)?,
+            })
+        })?;
+        for row in rows {
+            taken.push(row?);
+        }
+    }
+    Ok(taken)
 }
 
-const CONTENTS: &str = "select id, event_type, payload, content_type from message \
-    where id in (select value from json_each($1))";
+const CONTENT: &str = "select id, event_type, payload, content_type from message where id = ?1";
 
-pub(crate) async fn contents(c: &mut SqliteConnection, ids: &[&str]) -> Result<Vec<Content>> {
-    Ok(sqlx::query_as(CONTENTS).bind(rows::to_json(&ids)?).fetch_all(c).await?)
+pub(crate) fn contents(c: &Connection, ids: &[&str]) -> Result<Vec<Content>> {
+    let mut statement = c.prepare_cached(CONTENT)?;
+    let mut contents = Vec::with_capacity(ids.len());
+    for id in ids {
+        let content = statement.query_row([id], |row| {
+            Ok(Content {
+                id: row.get(0)?,
+                event_type: row.get(1)?,
+                payload: row.get(2)?,
+                content_type: row.get(3)?,
+            })
+        });
+        contents.extend(content.optional()?);
+    }
+    Ok(contents)
 }
 
 // A lane that was served goes to the end of the line, however old its backlog is.
-const MOVE_LANES: &str = "update lane set hold_until = max(hold_until, s.value ->> 1), \
-    next_due_at = max($2, coalesce((select min(due_at) from delivery \
+const MOVE_LANE: &str = "update lane set hold_until = max(hold_until, ?2), \
+    next_due_at = max(?3, coalesce((select min(due_at) from delivery \
     where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807)) \
-    from json_each($1) s where lane.endpoint_id = s.value ->> 0";
+    where endpoint_id = ?1";
 
-pub(crate) async fn move_lanes(
-    c: &mut SqliteConnection,
+pub(crate) fn move_lanes(
+    c: &Connection,
     now: Timestamp,
     lanes: &[(EndpointId, Timestamp)],
 ) -> Result<()> {
-    sqlx::query(MOVE_LANES).bind(rows::to_json(&lanes)?).bind(now.0).execute(c).await?;
+    let mut statement = c.prepare_cached(MOVE_LANE)?;
+    for (endpoint, hold_until) in lanes {
+        statement.execute(params![Sql(endpoint), Sql(*hold_until), Sql(now)])?;
+    }
     Ok(())
 }
 
-const HOLD_APPS: &str = "update lane set hold_until = max(hold_until, s.value ->> 1) \
-    from json_each($1) s where lane.app_id = s.value ->> 0";
+const HOLD_APP: &str = "update lane set hold_until = max(hold_until, ?2) where app_id = ?1";
 
-pub(crate) async fn hold_apps(c: &mut SqliteConnection, apps: &[(AppId, Timestamp)]) -> Result<()> {
-    if !apps.is_empty() {
-        sqlx::query(HOLD_APPS).bind(rows::to_json(&apps)?).execute(c).await?;
+pub(crate) fn hold_apps(c: &Connection, apps: &[(AppId, Timestamp)]) -> Result<()> {
+    let mut statement = c.prepare_cached(HOLD_APP)?;
+    for (app, hold_until) in apps {
+        statement.execute(params![Sql(app), Sql(*hold_until)])?;
     }
     Ok(())
 }
@@ -315,35 +395,9 @@ const NEXT_DUE: &str = "select max(next_due_at, hold_until) from lane \
     where max(next_due_at, hold_until) < 9223372036854775807 \
     order by max(next_due_at, hold_until) limit 1";
 
-pub(crate) async fn next_due(c: &mut SqliteConnection) -> Result<Option<Timestamp>> {
-    let due: Option<(i64,)> = sqlx::query_as(NEXT_DUE).fetch_optional(c).await?;
-    Ok(due.map(|(due,)| Timestamp(due)))
-}
-
-/// Bytes that travel beside the JSON. Positions count from 1, as `substr` does.
-struct Blob(Vec<u8>);
-
-impl Default for Blob {
-    /// Never empty: of an empty blob `substr` makes null instead of nothing.
-    fn default() -> Self {
-        Self(vec![0])
-    }
-}
-
-impl Blob {
-    fn push(&mut self, bytes: &[u8]) -> (usize, usize) {
-        let start = self.0.len() + 1;
-        self.0.extend_from_slice(bytes);
-        (start, bytes.len())
-    }
-}
-
-/// A JSON array of arrays, one line per item.
-fn flat_lines<I, T, L: Serialize>(items: I, line: impl Fn(T) -> L) -> Result<String>
-where
-    I: IntoIterator<Item = T>,
-{
-    rows::to_json(&items.into_iter().map(line).collect::<Vec<_>>())
+pub(crate) fn next_due(c: &Connection) -> Result<Option<Timestamp>> {
+    let due = c.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(due.map(Timestamp))
 }
 
 #[cfg(test)]

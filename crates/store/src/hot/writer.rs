@@ -1,24 +1,23 @@
 //! The writers: loops that take what has queued and commit it together.
 //!
 //! SQLite has one writer, which puts ingests and settlements into the same transaction and so
-//! into the same flush. PostgreSQL has a few connections for each; its statements commit by
+//! into the same flush. PostgreSQL has a connection for each; its statements commit by
 //! themselves. A batch that fails tells its publishers so at once; settlements are kept and
 //! tried again, for as long as their leases can live.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Sqlite, Transaction};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::checkpoint::Checkpoints;
-use super::{Conn, MAX_BATCH, POSTGRES_WRITERS, Work, claim, ingest, settle};
-use crate::db::{Either, SqlitePools};
-use crate::{LEASE_MS, Result, Store, StoreError};
+use super::{Conn, MAX_BATCH, Work, claim, ingest, settle, sqlite};
+use crate::db::{BUSY_TIMEOUT, Either, SqlitePools};
+use crate::{LEASE_MS, Result, Store};
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MAX_RETRIES: u64 = LEASE_MS / 100;
@@ -28,9 +27,14 @@ const MAX_RETRIES: u64 = LEASE_MS / 100;
 pub(crate) struct HotConnection(Option<PgConnection>);
 
 /// PostgreSQL keeps one generic plan per prepared statement. Made while the tables are small, it
-/// scans them; so the planner is left only the index plans. For these connections alone.
-const INDEX_PLANS: [(&str, &str); 3] =
-    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+/// scans them; so the planner is left only the index plans. For these connections alone, which
+/// need not plan again for other values either.
+const INDEX_PLANS: [(&str, &str); 4] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 impl HotConnection {
     pub async fn get(&mut self, url: &str) -> Result<&mut PgConnection> {
@@ -67,6 +71,7 @@ impl HotConnection {
 async fn next_batch<T>(
     queue: &mut mpsc::Receiver<T>,
     closing: &mut watch::Receiver<bool>,
+    most: impl Fn() -> usize,
     size: impl Fn(&T) -> usize,
 ) -> Vec<T> {
     let mut batch = Vec::new();
@@ -79,9 +84,8 @@ async fn next_batch<T>(
         }
     };
     let Some(first) = first else { return batch };
-    let mut total = size(&first);
     batch.push(first);
-    fill(queue, &mut batch, &mut total, size);
+    fill(queue, &mut batch, most(), size);
     batch
 }
 
@@ -89,15 +93,17 @@ pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
     let _ = closing.wait_for(|closing| *closing).await;
 }
 
+/// Adds what is queued, until the batch is as large as it may be.
 fn fill<T>(
     queue: &mut mpsc::Receiver<T>,
     batch: &mut Vec<T>,
-    total: &mut usize,
+    most: usize,
     size: impl Fn(&T) -> usize,
 ) {
-    while *total < MAX_BATCH {
+    let mut total: usize = batch.iter().map(&size).sum();
+    while total < most {
         let Ok(job) = queue.try_recv() else { return };
-        *total += size(&job);
+        total += size(&job);
         batch.push(job);
     }
 }
@@ -115,11 +121,10 @@ impl Batch {
         self.ingests.is_empty() && self.settlements.is_empty() && self.claim.is_none()
     }
 
-    fn fill(&mut self, work: &mut Work) {
-        let mut total = self.ingests.iter().map(ingest_size).sum();
-        fill(&mut work.ingest, &mut self.ingests, &mut total, ingest_size);
-        let mut total = self.settlements.len();
-        fill(&mut work.settle, &mut self.settlements, &mut total, |_| 1);
+    fn fill(&mut self, store: &Store, work: &mut Work) {
+        fill(&mut work.settle, &mut self.settlements, MAX_BATCH, |_| 1);
+        let most = store.0.slots.most_ingests();
+        fill(&mut work.ingest, &mut self.ingests, most, ingest_size);
         if self.claim.is_none() {
             self.claim = work.claim.try_recv().ok();
         }
@@ -132,7 +137,7 @@ fn ingest_size(job: &ingest::Job) -> usize {
 
 pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkpoints) {
     let Either::Sqlite(pools) = store.db() else { return };
-    let mut connection = None;
+    let mut pen = Pen::default();
     let mut batch = Batch::default();
     let mut retries = 0;
     loop {
@@ -150,16 +155,16 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
                 else => return,
             }
         }
-        batch.fill(&mut work);
+        batch.fill(&store, &mut work);
         if batch.is_empty() {
             if *work.closing.borrow() {
                 return;
             }
             continue;
         }
-        let kept = flush(&store, pools, &mut connection, std::mem::take(&mut batch)).await;
-        if let Some(connection) = &mut connection {
-            checkpoints.committed(connection).await;
+        let kept = flush(&store, pools, &mut pen, std::mem::take(&mut batch)).await;
+        if let Some(connection) = &pen.connection {
+            checkpoints.committed(connection);
         }
         if kept.is_empty() {
             retries = 0;
@@ -171,10 +176,30 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
             batch.settlements = kept;
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        batch.fill(&mut work);
+        batch.fill(&store, &mut work);
         if batch.is_empty() || pools.somebody_waits() {
-            connection = None;
+            pen.right = None;
         }
+    }
+}
+
+/// What the writer writes with: the right to, and a connection of its own.
+#[derive(Default)]
+struct Pen {
+    right: Option<PoolConnection<Sqlite>>,
+    connection: Option<rusqlite::Connection>,
+}
+
+impl Pen {
+    async fn take(&mut self, pools: &SqlitePools) -> Result<&mut rusqlite::Connection> {
+        if self.right.is_none() {
+            self.right = Some(pools.writer.acquire().await?);
+        }
+        let connection = match self.connection.take() {
+            Some(kept) => kept,
+            None => sqlite::open(&pools.file, BUSY_TIMEOUT)?,
+        };
+        Ok(self.connection.insert(connection))
     }
 }
 
@@ -182,18 +207,13 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
 async fn flush(
     store: &Store,
     pools: &SqlitePools,
-    connection: &mut Option<PoolConnection<Sqlite>>,
+    pen: &mut Pen,
     batch: Batch,
 ) -> Vec<settle::Job> {
     let Batch { ingests, settlements, claim } = batch;
     let parts = Parts { ingests: &ingests, settlements: &settlements, claims: claim.is_some() };
     let mut written = Written::default();
-    let mut committed = write(store, pools, connection, &parts, false, &mut written).await;
-    if matches!(committed, Err(StoreError::LeaseLost)) {
-        written.withdraw(store);
-        committed = write(store, pools, connection, &parts, true, &mut written).await;
-    }
-    match committed {
+    match write(store, pools, pen, &parts, &mut written).await {
         Ok(()) => {
             if let Some(applied) = written.applied {
                 ingest::finish(store, ingests, applied);
@@ -207,7 +227,8 @@ async fn flush(
         Err(error) => {
             let (ingested, settled) = (ingests.len(), settlements.len());
             tracing::error!(%error, ingests = ingested, settlements = settled, "batch not written");
-            *connection = None;
+            // Closed, it rolls back.
+            *pen = Pen::default();
             ingest::fail(store, ingests, written.applied, "the database did not take the write");
             if let Some(answer) = claim {
                 let claimed = written.claimed.unwrap_or_default();
@@ -233,60 +254,42 @@ struct Written {
     claimed: Option<claim::Claimed>,
 }
 
-impl Written {
-    /// It was rolled back: gives back the slots that were taken for it.
-    fn withdraw(&mut self, store: &Store) {
-        if let Some(applied) = self.applied.take() {
-            applied.withdraw(store);
-        }
-    }
-}
-
 async fn write(
     store: &Store,
     pools: &SqlitePools,
-    connection: &mut Option<PoolConnection<Sqlite>>,
+    pen: &mut Pen,
     parts: &Parts<'_>,
-    carefully: bool,
     written: &mut Written,
 ) -> Result<()> {
-    let connection = match connection.take() {
-        Some(kept) => connection.insert(kept),
-        None => connection.insert(pools.writer.acquire().await?),
-    };
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    {
-        let mut conn: Conn<'_> = Either::Sqlite(&mut tx);
-        written.ours = settle::apply(store, &mut conn, parts.settlements, carefully).await?;
-        if !parts.ingests.is_empty() {
-            written.applied = Some(ingest::apply(store, &mut conn, parts.ingests).await?);
-        }
-        if parts.claims {
-            written.claimed = Some(store.claim_through(&mut conn).await?);
-        }
+    let connection = pen.take(pools).await?;
+    connection.execute_batch("begin immediate")?;
+    let mut conn: Conn<'_> = Either::Sqlite(&mut *connection);
+    written.ours = settle::apply(store, &mut conn, parts.settlements).await?;
+    if !parts.ingests.is_empty() {
+        written.applied = Some(ingest::apply(store, &mut conn, parts.ingests).await?);
     }
-    Ok(tx.commit().await?)
+    if parts.claims {
+        written.claimed = Some(store.claim_through(&mut conn).await?);
+    }
+    Ok(connection.execute_batch("commit")?)
 }
 
+/// One connection for ingests, one for settlements: they commit side by side. More of them would
+/// only share the same work out in smaller batches, and a batch costs more than a row.
 pub(crate) fn spawn_postgres(store: &Store, work: Work, writers: &mut JoinSet<()>) {
-    let ingests = Arc::new(Mutex::new(work.ingest));
-    let settles = Arc::new(Mutex::new(work.settle));
-    for _ in 0..POSTGRES_WRITERS {
-        let (queue, closing) = (ingests.clone(), work.closing.clone());
-        writers.spawn(ingest_postgres(store.clone(), queue, closing));
-        let (queue, closing) = (settles.clone(), work.closing.clone());
-        writers.spawn(settle_postgres(store.clone(), queue, closing));
-    }
+    writers.spawn(ingest_postgres(store.clone(), work.ingest, work.closing.clone()));
+    writers.spawn(settle_postgres(store.clone(), work.settle, work.closing));
 }
 
 async fn ingest_postgres(
     store: Store,
-    queue: Arc<Mutex<mpsc::Receiver<ingest::Job>>>,
+    mut queue: mpsc::Receiver<ingest::Job>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connection = HotConnection::default();
     loop {
-        let jobs = next_batch(&mut *queue.lock().await, &mut closing, ingest_size).await;
+        let most = || store.0.slots.most_ingests();
+        let jobs = next_batch(&mut queue, &mut closing, most, ingest_size).await;
         if jobs.is_empty() {
             return;
         }
@@ -307,12 +310,12 @@ async fn ingest_postgres(
 
 async fn settle_postgres(
     store: Store,
-    queue: Arc<Mutex<mpsc::Receiver<settle::Job>>>,
+    mut queue: mpsc::Receiver<settle::Job>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connection = HotConnection::default();
     loop {
-        let jobs = next_batch(&mut *queue.lock().await, &mut closing, |_| 1).await;
+        let jobs = next_batch(&mut queue, &mut closing, || MAX_BATCH, |_| 1).await;
         if jobs.is_empty() {
             return;
         }
@@ -320,7 +323,7 @@ async fn settle_postgres(
         for _ in 0..MAX_RETRIES {
             let Some(jobs) = pending.take() else { break };
             let ours = match connection.get(&store.0.url).await {
-                Ok(c) => settle::apply(&store, &mut Either::Postgres(c), &jobs, true).await,
+                Ok(c) => settle::apply(&store, &mut Either::Postgres(c), &jobs).await,
                 Err(error) => Err(error),
             };
             match ours {
