@@ -16,7 +16,7 @@ use Bar::{AtLeast, AtMost};
 const MB: f64 = 1e6 / (1024.0 * 1024.0);
 
 /// Scenario, connections (0 = any), figure, bar.
-const BARS: [(&str, usize, &str, Bar); 17] = [
+const BARS: [(&str, usize, &str, Bar); 30] = [
     ("end-to-end", 64, "ratio", AtLeast(0.10)),
     ("end-to-end", 256, "ratio", AtLeast(0.18)),
     ("end-to-end", 0, "p99_ms", AtMost(50.0)),
@@ -34,6 +34,19 @@ const BARS: [(&str, usize, &str, Bar); 17] = [
     ("drain", 0, "lost", AtMost(0.0)),
     ("start", 0, "idle_mib", AtMost(40.0 * MB)),
     ("start", 0, "start_ms", AtMost(300.0)),
+    ("verify-core", 0, "p99_us", AtMost(2.0)),
+    ("verify-http", 0, "verify_ratio", AtLeast(0.60)),
+    ("verify-http", 0, "authorize_ratio", AtLeast(0.60)),
+    ("restart", 0, "full_rate_after_ms", AtMost(5_000.0)),
+    ("restart", 0, "hash_runs_beyond_sample", AtMost(0.0)),
+    ("junk", 0, "p99_ratio", AtMost(1.2)),
+    ("junk", 0, "probes_over_budget", AtMost(0.0)),
+    ("junk", 0, "hash_runs", AtMost(0.0)),
+    ("revocation", 0, "valid_after_1_s", AtMost(0.0)),
+    ("revocation", 0, "last_valid_max_ms", AtMost(1_000.0)),
+    ("rotation", 0, "verifies", AtLeast(100_000.0)),
+    ("rotation", 0, "refused_in_grace", AtMost(0.0)),
+    ("rotation", 0, "valid_after_1_s", AtMost(0.0)),
 ];
 
 pub fn print(databases: &[Database], rows: &[Row]) {
@@ -49,7 +62,7 @@ pub fn print(databases: &[Database], rows: &[Row]) {
                 let verdict = if bar.is_met(value) { "met   " } else { "MISSED" };
                 let measured = readable(value);
                 println!(
-                    "  {verdict}  {scenario:<10} {connections:>4}  {database:<8}  {figure:<18} {measured:>9}  {bar}"
+                    "  {verdict}  {scenario:<11} {connections:>4}  {database:<8}  {figure:<23} {measured:>9}  {bar}"
                 );
             }
         }

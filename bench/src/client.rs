@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -18,6 +19,15 @@ pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
     authorization: Option<HeaderValue>,
+}
+
+/// One request.
+pub struct Question {
+    pub method: Method,
+    pub path: Uri,
+    pub body: Bytes,
+    /// None: the connection's own
+    pub authorization: Option<HeaderValue>,
 }
 
 pub struct Answer {
@@ -62,14 +72,19 @@ impl Connection {
     }
 
     async fn call(&mut self, method: Method, path: &Uri, body: Bytes) -> Outcome<Answer> {
+        self.send(Question { method, path: path.clone(), body, authorization: None }).await
+    }
+
+    pub async fn send(&mut self, question: Question) -> Outcome<Answer> {
+        let Question { method, path, body, authorization } = question;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = path.clone();
+        *request.uri_mut() = path;
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        if let Some(authorization) = authorization.or_else(|| self.authorization.clone()) {
+            headers.insert(AUTHORIZATION, authorization);
         }
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
@@ -118,9 +133,13 @@ impl Api {
     }
 
     async fn create(&mut self, path: &str, body: Value) -> Outcome<String> {
+        Ok(self.post::<Created>(path, body).await?.id)
+    }
+
+    /// Any call that has to succeed.
+    pub async fn post<T: DeserializeOwned>(&mut self, path: &str, body: Value) -> Outcome<T> {
         let answer = self.connection.post(&path.parse()?, body.to_string().into()).await?;
-        let created: Created = serde_json::from_slice(&expect_success(path, answer)?)?;
-        Ok(created.id)
+        Ok(serde_json::from_slice(&expect_success(path, answer)?)?)
     }
 }
 

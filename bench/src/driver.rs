@@ -112,8 +112,7 @@ async fn publish_until_none_left(
             return Ok(part);
         }
         let sent_ns = unix_nanos();
-        let body = job.kind.body(sent_ns, messages);
-        let answer = connection.post(job.path(before), body).await?;
+        let answer = connection.send(job.question(before, sent_ns, messages)).await?;
         part.note(job.kind, sent_ns, &answer)?;
     }
 }
@@ -150,7 +149,7 @@ pub async fn open_loop(job: &Job, pace: Pace) -> Outcome<Published> {
             let (pool, job, result) = (Arc::clone(&pool), job.clone(), Arc::clone(&result));
             in_flight.spawn(async move {
                 let mut connection = pool.take()?;
-                let answer = connection.post(job.path(turn), job.kind.body(sent_ns, 1)).await?;
+                let answer = connection.send(job.question(turn, sent_ns, 1)).await?;
                 pool.give_back(connection);
                 drop(permit);
                 lock(&result).note(job.kind, sent_ns, &answer)

@@ -2,7 +2,9 @@
 //!
 //! The driver (this process) publishes, the sink (this binary again, as a child) receives, and
 //! `doorbell` runs between them as a third process, driven through HTTP and environment variables
-//! only: nothing of the server is linked, so what is measured is what an operator would run.
+//! only, so what is measured is what an operator would run. What no wire tells of keys is measured
+//! in this process with the crates of the server (`scenarios::keys::local`); nothing else of it is
+//! used here.
 //! Every speed is a ratio to the floor, which is the same driver posting straight into the same
 //! sink, and every run ends by comparing the acknowledged ids with those that arrived.
 #![allow(clippy::disallowed_methods, reason = "reading the clock is what a bench is for")]

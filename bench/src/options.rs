@@ -73,6 +73,15 @@ pub struct Options {
     /// Endpoints that never answer, in the noisy-neighbour scenario
     #[arg(long, global = true, default_value_t = 1_000, value_parser = whole::<usize>(1..=10_000))]
     pub noisy_endpoints: usize,
+    /// Keys in the database when the server is restarted
+    #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<usize>(100..=250_000))]
+    pub keys: usize,
+    /// Verifications of one closed-loop run, and of the rotations
+    #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(1_000..=100_000_000))]
+    pub verifies: u64,
+    /// Keys revoked on one of two nodes
+    #[arg(long, global = true, default_value_t = 10_000, value_parser = whole::<usize>(16..=100_000))]
+    pub revocations: usize,
 }
 
 impl Options {

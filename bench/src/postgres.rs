@@ -39,6 +39,43 @@ pub fn commit_ms(url: &str, count: usize, pause_ms: u32) -> Outcome<f64> {
     median(times).ok_or_else(|| "psql told no times".into())
 }
 
+/// From now on half of the notifications of this database are lost: a function of the same name
+/// stands before PostgreSQL's own. Connections that are open already still use that one.
+pub fn drop_notifications(url: &str) -> Outcome<()> {
+    psql(url, DROP_NOTIFICATIONS).map(drop)
+}
+
+const DROP_NOTIFICATIONS: &str = r#"
+CREATE SCHEMA deaf;
+CREATE SEQUENCE deaf.passed MINVALUE 0 START 0;
+CREATE SEQUENCE deaf.lost MINVALUE 0 START 0;
+SELECT nextval('deaf.passed'), nextval('deaf.lost') \g /dev/null
+CREATE FUNCTION deaf.pg_notify(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF random() < 0.5 THEN
+        PERFORM nextval('deaf.lost');
+    ELSE
+        PERFORM nextval('deaf.passed'), pg_catalog.pg_notify(channel, payload);
+    END IF;
+END $$;
+SELECT current_database() AS name \gset
+ALTER DATABASE :"name" SET search_path = deaf, pg_catalog, public;
+"#;
+
+/// What became of the notifications since then.
+pub struct Notifications {
+    pub passed: u64,
+    pub lost: u64,
+}
+
+pub fn notifications(url: &str) -> Outcome<Notifications> {
+    let count = |sequence: &str| -> Outcome<u64> {
+        let counted = psql(url, &format!("SELECT last_value FROM deaf.{sequence};\n"))?;
+        Ok(counted.trim().parse()?)
+    };
+    Ok(Notifications { passed: count("passed")?, lost: count("lost")? })
+}
+
 fn timing(line: &str) -> Option<f64> {
     line.strip_prefix("Time: ")?.split_whitespace().next()?.parse().ok()
 }

@@ -8,7 +8,7 @@ use crate::client::{Api, Peer};
 use crate::job::{Job, Kind};
 use crate::measure::unix_nanos;
 use crate::options::{Database, Options};
-use crate::server::{Server, ServerSettings, free_port};
+use crate::server::{Environment, Server, ServerSettings, free_port};
 use crate::sink::Sink;
 use crate::{Outcome, postgres, process};
 
@@ -76,15 +76,15 @@ impl Rig {
         database: Database,
         retry_schedule: &str,
     ) -> Outcome<Self> {
-        Self::start_with(options, database, retry_schedule, None).await
+        Self::start_with(options, database, retry_schedule, Vec::new()).await
     }
 
-    /// As `start`, with a cap on deliveries in flight to one endpoint.
+    /// As `start`, with further settings.
     pub async fn start_with(
         options: &Options,
         database: Database,
         retry_schedule: &str,
-        endpoint_max_in_flight: Option<u64>,
+        environment: Environment,
     ) -> Outcome<Self> {
         let name = format!("doorbell_bench_{}", unix_nanos());
         let dir = work_dir(options)?.join(&name);
@@ -99,7 +99,7 @@ impl Rig {
             data_dir: dir,
             port: free_port()?,
             retry_schedule: retry_schedule.to_owned(),
-            endpoint_max_in_flight,
+            environment,
         };
         let postmaster = made.as_ref().map(|made| postgres::postmaster(&made.url)).transpose()?;
         let server = settings.start().await?;

@@ -25,9 +25,12 @@ pub struct ServerSettings {
     pub database_url: String,
     pub port: u16,
     pub retry_schedule: String,
-    /// None leaves the server's own default
-    pub endpoint_max_in_flight: Option<u64>,
+    /// Settings that are not the server's own defaults
+    pub environment: Environment,
 }
+
+/// Variables by their names.
+pub type Environment = Vec<(&'static str, String)>;
 
 pub struct Server {
     child: Child,
@@ -77,9 +80,7 @@ impl ServerSettings {
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)
             .kill_on_drop(true);
-        if let Some(cap) = self.endpoint_max_in_flight {
-            command.env("DOORBELL_ENDPOINT_MAX_IN_FLIGHT", cap.to_string());
-        }
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         Ok(command)
     }
 

@@ -6,6 +6,7 @@
 
 mod drain;
 mod floor;
+mod keys;
 mod latency;
 mod neighbour;
 mod phase;
@@ -39,10 +40,22 @@ pub enum Scenario {
     Drain,
     /// Time to the first healthy answer, and memory at rest
     Start,
+    /// CPU time of one verification from memory, in process
+    VerifyCore,
+    /// Verifications over HTTP against a bare answer of the same server
+    VerifyHttp,
+    /// Many keys, a restart, and the time until all verify at full rate
+    Restart,
+    /// Good keys beside a flood of unknown ones
+    Junk,
+    /// Keys revoked on one node and verified on another, half of the notifications lost
+    Revocation,
+    /// Verifications with old and new tokens across three rotations
+    Rotation,
 }
 
 impl Scenario {
-    pub const ALL: [Scenario; 8] = [
+    pub const ALL: [Scenario; 14] = [
         Scenario::Floor,
         Scenario::Ingest,
         Scenario::EndToEnd,
@@ -51,11 +64,26 @@ impl Scenario {
         Scenario::Neighbour,
         Scenario::Drain,
         Scenario::Start,
+        Scenario::VerifyCore,
+        Scenario::VerifyHttp,
+        Scenario::Restart,
+        Scenario::Junk,
+        Scenario::Revocation,
+        Scenario::Rotation,
     ];
 
     fn runs_in_rounds(self) -> bool {
         use Scenario::{EndToEnd, FanOut, Floor, Ingest};
         matches!(self, Floor | Ingest | EndToEnd | FanOut)
+    }
+
+    /// Memory is the same over both databases; several nodes need PostgreSQL.
+    fn runs_on(self, database: Database) -> bool {
+        match self {
+            Scenario::VerifyCore => database == Database::Sqlite,
+            Scenario::Revocation => database == Database::Postgres,
+            _ => true,
+        }
     }
 }
 
@@ -97,8 +125,10 @@ pub async fn run(options: &Options, scenarios: &[Scenario]) -> Outcome<bool> {
 
 impl Bench<'_> {
     async fn run_all(&mut self, scenarios: &[Scenario]) -> Outcome<()> {
-        let (in_rounds, once): (Vec<Scenario>, Vec<Scenario>) =
-            scenarios.iter().partition(|scenario| scenario.runs_in_rounds());
+        let (in_rounds, once): (Vec<Scenario>, Vec<Scenario>) = scenarios
+            .iter()
+            .filter(|scenario| scenario.runs_on(self.database))
+            .partition(|scenario| scenario.runs_in_rounds());
         if !in_rounds.is_empty() {
             for round in 1..=self.options.rounds {
                 self.round = round;
@@ -125,6 +155,12 @@ impl Bench<'_> {
             Scenario::Neighbour => neighbour::run(self).await,
             Scenario::Drain => drain::run(self).await,
             Scenario::Start => start::run(self).await,
+            Scenario::VerifyCore => keys::core::run(self).await,
+            Scenario::VerifyHttp => keys::http::run(self).await,
+            Scenario::Restart => keys::restart::run(self).await,
+            Scenario::Junk => keys::junk::run(self).await,
+            Scenario::Revocation => keys::revocation::run(self).await,
+            Scenario::Rotation => keys::rotation::run(self).await,
         }
     }
 

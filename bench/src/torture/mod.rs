@@ -29,7 +29,7 @@ const FINISHED_PERIOD: Duration = Duration::from_millis(250);
 pub async fn run(options: &Options, torture: &TortureOptions) -> Outcome<bool> {
     let mut passed = true;
     for database in &options.database {
-        let cap = Some(torture.in_flight_cap);
+        let cap = vec![("DOORBELL_ENDPOINT_MAX_IN_FLIGHT", torture.in_flight_cap.to_string())];
         let mut rig = Rig::start_with(options, *database, RETRY_SCHEDULE, cap).await?;
         let result = torture_one(&mut rig, torture).await;
         let passed_here = result.as_ref().is_ok_and(|tortured| tortured.judge(*database, torture));

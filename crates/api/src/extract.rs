@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use store::AppRef;
 
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::problem::{Code, Problem, Result};
 use crate::query::one_form;
 
@@ -142,8 +142,8 @@ pub(crate) async fn path<T: DeserializeOwned + Send>(
     }
 }
 
-/// What the path calls the app, not looked up: publishing leaves that to the store. Asks for a
-/// caller first.
+/// What the path calls the app, not looked up: publishing leaves that to the store. Where the
+/// caller had to be admitted to one app, it is that app's id. Asks for a caller first.
 #[derive(Debug)]
 pub struct AppName(pub String);
 
@@ -151,7 +151,20 @@ impl FromRequestParts<AppState> for AppName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
-        Caller::from_request_parts(parts, state).await?;
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let AppPath { app } = path(parts, state).await?;
+        Ok(Self(caller.app().map_or(app, |id| id.to_string())))
+    }
+}
+
+/// The app's name as the path has it, whatever it was looked up for.
+#[derive(Debug)]
+pub struct AppText(pub String);
+
+impl FromRequestParts<AppState> for AppText {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
         let AppPath { app } = path(parts, state).await?;
         Ok(Self(app))
     }

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use store::{Answer, AnswerState};
 
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::read_body;
 use crate::messages::idempotency_key;
 use crate::problem::{Code, Problem};
@@ -18,12 +19,14 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// Remembers answers of 2xx; after any other the request may be sent again.
 pub async fn remember(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST {
+    // Without a caller there is nobody whom a key could belong to.
+    let caller = request.extensions().get::<Caller>().cloned();
+    let (Some(caller), &Method::POST) = (caller, request.method()) else {
         return next.run(request).await;
-    }
+    };
     match idempotency_key(request.headers()) {
         Ok(None) => next.run(request).await,
-        Ok(Some(key)) => answer_once(&state, &key, request, next)
+        Ok(Some(key)) => answer_once(&state, &caller, &key, request, next)
             .await
             .unwrap_or_else(IntoResponse::into_response),
         Err(problem) => problem.into_response(),
@@ -32,16 +35,17 @@ pub async fn remember(State(state): State<AppState>, request: Request, next: Nex
 
 async fn answer_once(
     state: &AppState,
+    caller: &Caller,
     key: &str,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    // The key belongs to whoever sent it: another token's is another key.
-    let owner = parts.headers.get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let key = state.tokens.scoped(owner, key);
+    // The key belongs to whoever sent it: another caller's is another key.
+    let keys = &state.access.sessions.keys;
+    let key = keys.scoped(caller.id().as_bytes(), key);
     let body = read_body(Request::new(body), MAX_BODY_BYTES).await?;
-    let fingerprint = state.tokens.scoped(&body, &format!("{} {}", parts.method, parts.uri));
+    let fingerprint = keys.scoped(&body, &format!("{} {}", parts.method, parts.uri));
     match state.store.begin_answer(&key, &fingerprint).await? {
         AnswerState::New => {}
         AnswerState::Done(answer) => return Ok(repeated(answer)),

@@ -4,9 +4,12 @@
 //! This crate alone names the HTTP server framework. It never sees the engine: they meet in the
 //! store.
 
+pub mod access;
 pub mod apps;
 pub mod attempts;
+pub mod audit_log;
 pub mod auth;
+pub mod authorize;
 pub mod background_tasks;
 pub mod deliveries;
 pub mod docs;
@@ -15,6 +18,10 @@ pub mod event_types;
 pub mod extract;
 pub mod health;
 pub mod idempotency;
+pub mod key_owners;
+pub mod keys;
+pub mod keyspaces;
+pub mod members;
 pub mod messages;
 pub mod page;
 pub mod patch;
@@ -25,13 +32,17 @@ pub mod router;
 pub mod serve;
 pub mod status;
 pub mod trace;
+pub mod users;
 pub mod wire;
 
 use std::sync::Arc;
 
+use ::keys::Keys;
 use model::target::TargetPolicy;
-use model::token::Pepper;
 use store::Store;
+
+use crate::access::{Access, AccessError, AccessOptions};
+use crate::authorize::passport::Passports;
 
 /// What the API needs to know besides the store.
 #[derive(Debug)]
@@ -41,16 +52,30 @@ pub struct ApiOptions {
     pub targets: TargetPolicy,
 }
 
+/// What the API is made of.
+pub struct ApiParts {
+    pub store: Store,
+    pub keys: Keys,
+    pub access: AccessOptions,
+    pub options: ApiOptions,
+}
+
 #[derive(Clone, Debug)]
 pub struct AppState {
     pub store: Store,
-    pub tokens: Arc<auth::Tokens>,
+    pub keys: Keys,
+    pub access: Arc<Access>,
+    pub passports: Arc<Passports>,
     pub options: Arc<ApiOptions>,
 }
 
 impl AppState {
-    #[must_use]
-    pub fn new(store: Store, pepper: Pepper, options: ApiOptions) -> Self {
-        Self { store, tokens: Arc::new(auth::Tokens::new(pepper)), options: Arc::new(options) }
+    /// # Errors
+    /// When the cryptography refuses what is configured.
+    pub fn new(parts: ApiParts) -> Result<Self, AccessError> {
+        let ApiParts { store, keys, access, options } = parts;
+        let access = Access::new(&store, keys.limiter(), access)?;
+        let passports = Arc::new(Passports::new(&store.derive("passports"))?);
+        Ok(Self { store, keys, access, passports, options: Arc::new(options) })
     }
 }

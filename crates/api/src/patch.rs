@@ -13,3 +13,10 @@ pub fn field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 ) -> Result<Field<T>, D::Error> {
     Option::<T>::deserialize(from).map(Some)
 }
+
+/// Sets what is wished; without a wish it stays.
+pub(crate) fn set<T: Clone>(field: &mut T, wish: &Option<T>) {
+    if let Some(wish) = wish {
+        field.clone_from(wish);
+    }
+}

@@ -10,9 +10,13 @@ use std::fmt::Display;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use keys::KeysError;
+use keys::limiter::Standing;
 use serde::Serialize;
 use store::{PublishError, StoreError};
 use utoipa::ToSchema;
+
+use crate::authorize::rate_limit;
 
 /// Where the problems are described; a code is appended.
 const TYPE_BASE: &str = "urn:doorbell:problem:";
@@ -40,6 +44,7 @@ pub enum Code {
     TargetRefused,
     IdempotencyMismatch,
     Overloaded,
+    RateLimited,
     Internal,
     Unavailable,
 }
@@ -105,6 +110,9 @@ impl Code {
             Self::Overloaded => {
                 (StatusCode::TOO_MANY_REQUESTS, "overloaded", "Too much is waiting to be written")
             }
+            Self::RateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "A limit is used up")
+            }
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side")
             }
@@ -162,13 +170,21 @@ pub struct Problem {
     fields: Vec<FieldError>,
     source: Option<String>,
     retry_after_s: Option<u64>,
+    limits: Vec<Standing>,
 }
 
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), fields: Vec::new(), source: None, retry_after_s: None }
+        Self {
+            code,
+            detail: detail.into(),
+            fields: Vec::new(),
+            source: None,
+            retry_after_s: None,
+            limits: Vec::new(),
+        }
     }
 
     /// The thing named by `what` does not exist, or is another tenant's.
@@ -197,6 +213,13 @@ impl Problem {
     #[must_use]
     pub const fn retry_after_s(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Where the limits stand that were in the way: callers find them in the headers.
+    #[must_use]
+    pub fn limited_by(mut self, limits: Vec<Standing>) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -235,15 +258,20 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let status = self.code.status();
         if let Some(source) = &self.source {
             tracing::error!(code = self.code.as_str(), source, "request failed");
         }
         let retry_after =
             self.retry_after_s.and_then(|s| HeaderValue::from_str(&s.to_string()).ok());
+        let limits = std::mem::take(&mut self.limits);
         let mut response = (status, Json(self.document())).into_response();
         let headers = response.headers_mut();
+        if !limits.is_empty() {
+            let told = rate_limit::Told { limits: &limits, retry_after_ms: Some(0), legacy: true };
+            rate_limit::write(headers, told);
+        }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(retry_after) = retry_after {
             headers.insert(header::RETRY_AFTER, retry_after);
@@ -268,6 +296,33 @@ impl From<StoreError> for Problem {
         };
         problem.source = Some(error.to_string());
         problem
+    }
+}
+
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Store(error) => error.into(),
+            KeysError::NotFound(what) => Self::not_found(what),
+            KeysError::Taken(what) => {
+                Self::new(Code::Conflict, format!("Another one has this {what}."))
+            }
+            KeysError::Contended(_) => {
+                Self::new(Code::Conflict, "Others are changing this. Send the request again.")
+            }
+            KeysError::InUse => Self::new(Code::Conflict, "The keyspace still has keys."),
+            KeysError::Invalid { field, why } => Self::field(field, why),
+            KeysError::Busy => {
+                Self::new(Code::Unavailable, "Too many keys are being made. Send it again.")
+                    .retry_after_s(UNAVAILABLE_RETRY_S)
+            }
+            KeysError::Tampered(_) | KeysError::OtherPeppers => {
+                let mut problem =
+                    Self::new(Code::Internal, "The server does not trust what it stored.");
+                problem.source = Some(error.to_string());
+                problem
+            }
+        }
     }
 }
 

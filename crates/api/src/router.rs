@@ -1,7 +1,7 @@
 //! The whole API, readable at a glance.
 
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{any, get, post};
 use axum::{Router, extract::DefaultBodyLimit};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -10,8 +10,9 @@ use utoipa_axum::routes;
 
 use crate::problem::{Code, Problem};
 use crate::{
-    AppState, apps, attempts, background_tasks, deliveries, docs, endpoints, event_types, health,
-    idempotency, messages, trace,
+    AppState, access, apps, attempts, audit_log, auth, authorize, background_tasks, deliveries,
+    docs, endpoints, event_types, health, idempotency, key_owners, keys, keyspaces, members,
+    messages, trace, users,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +42,23 @@ fn publishing() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(messages::create::create))
         .routes(routes!(messages::create_batch::create_batch))
+}
+
+/// Questions about keys change nothing that an answer could be remembered for.
+fn verification() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(keys::verify::verify))
+        .routes(routes!(keys::verify_batch::verify_batch))
+        .routes(routes!(keys::introspect::introspect))
+}
+
+/// Proxies ask here with the keys of others: nobody is admitted, the answer is about the key.
+fn forward_auth() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(authorize::authorize))
+        .route("/api/v1/authorize", any(authorize::authorize))
+        .route("/api/v1/authorize/", any(authorize::authorize_path))
+        .route("/api/v1/authorize/{*path}", any(authorize::authorize_path))
 }
 
 /// Everything else; a POST with a key is answered once.
@@ -94,6 +112,40 @@ fn resources() -> OpenApiRouter<AppState> {
         .routes(routes!(deliveries::cancel::cancel))
         .routes(routes!(background_tasks::list::list))
         .routes(routes!(background_tasks::get::get))
+        .routes(routes!(audit_log::list::list))
+        .routes(routes!(audit_log::export::export))
+        .routes(routes!(audit_log::verify::verify))
+        .routes(routes!(auth::login::login))
+        .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::logout::logout))
+        .routes(routes!(auth::whoami::whoami))
+        .routes(routes!(auth::password::password))
+        .routes(routes!(auth::app_portal_access::app_portal_access))
+        .routes(routes!(auth::expire_all::expire_all))
+        .routes(routes!(users::list::list, users::create::create))
+        .routes(routes!(users::get::get, users::patch::patch, users::delete::delete))
+        .routes(routes!(members::list::list, members::create::create))
+        .routes(routes!(members::get::get, members::patch::patch, members::delete::delete))
+        .routes(routes!(keyspaces::list::list, keyspaces::create::create))
+        .routes(routes!(
+            keyspaces::get::get,
+            keyspaces::put::put,
+            keyspaces::patch::patch,
+            keyspaces::delete::delete
+        ))
+        .routes(routes!(key_owners::get::get, key_owners::put::put))
+        .routes(routes!(keys::list::list, keys::create::create))
+        .routes(routes!(keys::get::get, keys::patch::patch, keys::delete::delete))
+        .routes(routes!(keys::bulk::bulk))
+        .routes(routes!(keys::import::import))
+        .routes(routes!(keys::revoke::revoke))
+        .routes(routes!(keys::revoke_self::revoke_self))
+        .routes(routes!(keys::rotate::rotate))
+        .routes(routes!(keys::enable::enable))
+        .routes(routes!(keys::disable::disable))
+        .routes(routes!(keys::list_secrets::list_secrets))
+        .routes(routes!(keys::end_grace::end_grace))
+        .routes(routes!(keys::usage::usage))
         .routes(routes!(health::get))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
@@ -104,6 +156,9 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(publishing())
         .merge(resources().layer(answered_once))
+        .merge(verification())
+        .layer(from_fn_with_state(state.clone(), access::admit))
+        .merge(forward_auth())
 }
 
 /// The service that answers every request.
@@ -111,6 +166,8 @@ pub fn router(state: AppState) -> Router {
     let (documented, _) = documented(&state).split_for_parts();
     documented
         .route("/api/v1/openapi.json", get(docs::openapi))
+        .route(authorize::grpc::CHECK, post(authorize::grpc::check))
+        .route("/.well-known/jwks.json", get(authorize::passport::public_keys))
         .route("/health", get(health::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -131,6 +188,8 @@ pub fn openapi_json() -> Result<String, serde_json::Error> {
     let (_, document) = OpenApiRouter::<AppState>::with_openapi(Document::openapi())
         .merge(publishing())
         .merge(resources())
+        .merge(verification())
+        .merge(forward_auth())
         .split_for_parts();
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }

@@ -18,6 +18,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::access::Peer;
+
 /// After an accept that failed, for instance because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +60,7 @@ pub async fn serve(
             () = stopped(&mut shutdown) => break,
         };
         match accepted {
-            Ok((stream, _, slot)) => server.spawn(stream, slot),
+            Ok((stream, peer, slot)) => server.spawn(stream, Peer(peer), slot),
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -98,16 +100,18 @@ struct Server {
 }
 
 impl Server {
-    fn spawn(&self, stream: TcpStream, slot: Slot) {
+    fn spawn(&self, stream: TcpStream, peer: Peer, slot: Slot) {
         let (builder, router) = (self.builder.clone(), self.router.clone());
         let watcher = self.graceful.watcher();
         let tls = self.tls.clone();
         tokio::spawn(async move {
             let _slot = slot;
             match tls {
-                None => serve_connection(&builder, router, stream, watcher).await,
+                None => serve_connection(&builder, router, stream, peer, watcher).await,
                 Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve_connection(&builder, router, stream, watcher).await,
+                    Ok(Ok(stream)) => {
+                        serve_connection(&builder, router, stream, peer, watcher).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                     Err(_) => tracing::debug!("TLS handshake took too long"),
                 },
@@ -120,9 +124,10 @@ async fn serve_connection(
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let service = hyper::service::service_fn(move |request| answer(router.clone(), request));
+    let service = hyper::service::service_fn(move |request| answer(router.clone(), peer, request));
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "connection ended");
@@ -131,8 +136,10 @@ async fn serve_connection(
 
 async fn answer(
     router: Router,
+    peer: Peer,
     mut request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(peer);
     strip_slash(&mut request);
     router.oneshot(request.map(axum::body::Body::new)).await
 }
@@ -141,6 +148,10 @@ async fn answer(
 fn strip_slash<B>(request: &mut hyper::Request<B>) {
     let path = request.uri().path();
     if path.len() <= 1 || !path.ends_with('/') || !path.starts_with("/api/") {
+        return;
+    }
+    // What follows here is the path of somebody else's client, whose query says nothing to us.
+    if path.starts_with(crate::authorize::PREFIX) {
         return;
     }
     let path = path.trim_end_matches('/');

@@ -1,6 +1,7 @@
 //! A request id for every request, in the log and in the answer.
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,9 +14,28 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("svix-req-id");
 const MAX_LEN: usize = 128;
 
+/// The id of a request, for whoever writes down what it did.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub fn of(parts: &Parts) -> Option<Self> {
+        parts.extensions.get().cloned()
+    }
+
+    pub fn text(&self) -> Option<String> {
+        self.0.to_str().ok().map(str::to_owned)
+    }
+}
+
 /// Takes the caller's id if there is a usable one, else makes one.
-pub async fn request_id(State(state): State<AppState>, request: Request, next: Next) -> Response {
+pub async fn request_id(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = given(&request).unwrap_or_else(|| made(&state));
+    request.extensions_mut().insert(RequestId(id.clone()));
     if !tracing::enabled!(tracing::Level::DEBUG) {
         let mut response = next.run(request).await;
         response.headers_mut().insert(REQUEST_ID, id);

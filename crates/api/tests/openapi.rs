@@ -41,11 +41,22 @@ const CONTRACT: &str = "
     GET                   /app/{}/attempt/msg/{}
     GET                   /background-task
     GET                   /background-task/{}
+    POST                  /auth/app-portal-access/{}
+    POST                  /auth/app/{}/expire-all
+    POST                  /auth/logout
+    GET                   /auth/whoami
     GET                   /health
 ";
 
 /// Doorbell's own.
 const OWN: &str = "
+    POST  /auth/login
+    POST  /auth/refresh
+    POST  /auth/password
+    GET POST          /user
+    GET PATCH DELETE  /user/{}
+    GET POST          /app/{}/member
+    GET PATCH DELETE  /app/{}/member/{}
     POST  /app/{}/msg/batch
     GET   /app/{}/msg/{}/explain
     GET   /app/{}/delivery
@@ -54,6 +65,28 @@ const OWN: &str = "
     POST  /app/{}/delivery/{}/cancel
     POST  /app/{}/endpoint/{}/pause
     POST  /app/{}/endpoint/{}/resume
+    GET   /audit-log
+    GET   /audit-log/export
+    GET   /audit-log/verify
+    GET POST              /keyspace
+    GET PUT PATCH DELETE  /keyspace/{}
+    GET POST              /app/{}/key
+    GET PATCH DELETE      /app/{}/key/{}
+    POST  /app/{}/key/bulk
+    POST  /app/{}/key/import
+    POST  /app/{}/key/{}/revoke
+    POST  /app/{}/key/{}/rotate
+    POST  /app/{}/key/{}/enable
+    POST  /app/{}/key/{}/disable
+    GET   /app/{}/key/{}/secret
+    POST  /app/{}/key/{}/secret/end-grace
+    GET   /app/{}/key/{}/usage
+    GET PUT               /app/{}/keyspace/{}/owner/{}
+    POST  /key/verify
+    POST  /key/verify-batch
+    POST  /key/introspect
+    POST  /key/revoke-self
+    GET   /authorize
     GET   /health/live
     GET   /health/ready
 ";

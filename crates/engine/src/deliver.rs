@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::attempt::{Attempt, AttemptDetail, ErrorKind};
+use model::audit::Actor;
 use model::endpoint::DisabledReason;
 use model::retry::{self, Judgement, Next};
 use model::{AttemptId, Timestamp};
@@ -114,7 +115,10 @@ impl Deliverer {
     async fn disable(&self, lease: &Lease) {
         let endpoint = &lease.route.endpoint;
         let gone = DisabledReason::Gone;
-        match self.store.disable_endpoint_if_enabled(endpoint.app_id, endpoint.id, gone).await {
+        let by = Actor::system("delivery");
+        let disabled =
+            self.store.disable_endpoint_if_enabled(endpoint.app_id, endpoint.id, gone, &by).await;
+        match disabled {
             Ok(true) => tracing::info!(endpoint = %endpoint.id, "disabled: it answered 410 Gone"),
             Ok(false) => {}
             Err(error) => tracing::error!(endpoint = %endpoint.id, %error, "not disabled"),

@@ -125,7 +125,11 @@ timed_id!(
     TaskId,
     "qtask_"
 );
-timed_id!(TokenId, "tok_");
+timed_id!(KeyspaceId, "ks_");
+timed_id!(KeyId, "key_");
+timed_id!(KeySecretId, "ksec_");
+timed_id!(UserId, "user_");
+timed_id!(SessionId, "sess_");
 id!(DeliveryId, "dlv_", BODY_LEN + DELIVERY_SUFFIX_LEN);
 id!(AttemptId, "atmpt_", BODY_LEN + DELIVERY_SUFFIX_LEN + ATTEMPT_SUFFIX_LEN);
 

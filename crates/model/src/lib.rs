@@ -3,8 +3,10 @@
 //! Every other crate may use this one. Time ([`Clock`]) and randomness ([`Entropy`]) come in as
 //! arguments, so that a retry chain of three days runs in a test in milliseconds.
 
+pub mod access;
 pub mod app;
 pub mod attempt;
+pub mod audit;
 pub mod clock;
 pub mod delivery;
 pub mod endpoint;
@@ -12,16 +14,20 @@ pub mod entropy;
 pub mod event_type;
 pub mod filter;
 pub mod id;
+pub mod key;
 pub mod lanes;
 pub mod message;
 pub mod name;
 pub mod retry;
+pub mod session;
 pub mod signature;
 pub mod target;
 pub mod task;
-pub mod token;
 pub mod vault;
 
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
-pub use id::{AppId, AttemptId, DeliveryId, EndpointId, EventTypeId, MessageId, TaskId, TokenId};
+pub use id::{
+    AppId, AttemptId, DeliveryId, EndpointId, EventTypeId, KeyId, KeySecretId, KeyspaceId,
+    MessageId, SessionId, TaskId, UserId,
+};

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 
 use crate::Entropy;
 
@@ -23,6 +24,7 @@ pub enum VaultError {
 
 pub struct Vault {
     key: LessSafeKey,
+    root: hmac::Key,
     entropy: Entropy,
 }
 
@@ -30,8 +32,17 @@ impl Vault {
     /// # Errors
     /// When the key has another length.
     pub fn new(key: &[u8], entropy: Entropy) -> Result<Self, VaultError> {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, key);
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| VaultError::BadKey)?;
-        Ok(Self { key: LessSafeKey::new(key), entropy })
+        Ok(Self { key: LessSafeKey::new(key), root, entropy })
+    }
+
+    /// A key for another purpose, which tells nothing about this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; KEY_LEN] {
+        let mut derived = [0; KEY_LEN];
+        derived.copy_from_slice(hmac::sign(&self.root, purpose.as_bytes()).as_ref());
+        derived
     }
 
     /// # Errors

@@ -1,10 +1,18 @@
 //! Assembly: from a configuration to the parts, for `serve` and for the small commands.
 
-use api::{ApiOptions, AppState};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use api::access::{AccessLimits, AccessOptions, LoginLimits, service};
+use api::{ApiOptions, ApiParts, AppState};
 use engine::http::{HttpOptions, Resolver, Roots};
 use engine::{Engine, EngineOptions};
+use keys::limiter::{Limiter, LimiterOptions};
+use keys::passwords::PasswordCost;
+use keys::{Keys, KeysOptions};
+use model::audit::Actor;
+use model::key::pepper::Peppers;
 use model::target::TargetPolicy;
-use model::token::Pepper;
 use model::vault::Vault;
 use model::{Clock, Entropy};
 use store::{Store, StoreOptions};
@@ -25,23 +33,40 @@ pub enum StartError {
     Engine(#[from] engine::EngineError),
     #[error(transparent)]
     Vault(#[from] model::vault::VaultError),
+    #[error(transparent)]
+    Peppers(#[from] model::key::pepper::BadPeppers),
+    #[error(transparent)]
+    Keys(#[from] keys::KeysError),
+    #[error(transparent)]
+    Redis(#[from] keys::limiter::BadRedisUrl),
+    #[error(transparent)]
+    Access(#[from] api::access::AccessError),
+    #[error(transparent)]
+    Passwords(#[from] keys::passwords::PasswordError),
     #[error("{0}")]
     Other(String),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// The open store and the pepper of its tokens.
+/// The open store and the peppers of its keys.
 pub struct Opened {
     pub store: Store,
-    pub pepper: Pepper,
+    pub peppers: Arc<Peppers>,
     pub entropy: Entropy,
+    /// How many processes of this instance live, this one included.
+    pub nodes: Arc<AtomicU32>,
+}
+
+/// Whom the audit log names for what a command does.
+pub fn operator() -> Actor {
+    Actor::system("command line")
 }
 
 /// Opens the database with the instance's secrets. The schema is not touched.
 pub async fn open(config: &Config) -> Result<Opened, StartError> {
     let entropy = Entropy::system()?;
-    let InstanceSecrets { vault_key, token_pepper } =
+    let InstanceSecrets { vault_key, pepper, older_peppers } =
         secrets::load_or_create(&config.server.data_dir, &entropy)?;
     let store = Store::open(StoreOptions {
         url: config.database_url(),
@@ -55,7 +80,8 @@ pub async fn open(config: &Config) -> Result<Opened, StartError> {
         delivers: config.server.roles.worker,
     })
     .await?;
-    Ok(Opened { store, pepper: Pepper::new(&token_pepper), entropy })
+    let peppers = Arc::new(Peppers::new(pepper, older_peppers)?);
+    Ok(Opened { store, peppers, entropy, nodes: Arc::new(AtomicU32::new(1)) })
 }
 
 /// Brings the schema up to date, or checks that it is.
@@ -93,12 +119,41 @@ pub fn engine(config: &Config, store: Store) -> Result<Engine, StartError> {
     )?)
 }
 
-pub fn app_state(config: &Config, store: Store, pepper: Pepper) -> Result<AppState, StartError> {
+/// The keys, with the built-in keyspace in place. The schema must be up to date.
+pub async fn keys(config: &Config, opened: &Opened) -> Result<Keys, StartError> {
+    let limiter = Limiter::new(LimiterOptions {
+        redis_url: config.redis.url.as_ref().map(|url| url.as_str().to_owned()),
+        nodes: opened.nodes.clone(),
+        ..LimiterOptions::new(opened.store.clock().clone())
+    })?;
+    let options = KeysOptions {
+        hash_cost: config.keys.hash_cost,
+        hash_check: config.keys.hash_check,
+        ..KeysOptions::new(opened.store.clone(), opened.peppers.clone(), limiter)
+    };
+    let keys = Keys::start(options).await?;
+    service::prepare(&keys, &operator()).await?;
+    Ok(keys)
+}
+
+pub fn app_state(config: &Config, store: Store, keys: Keys) -> Result<AppState, StartError> {
     let options = ApiOptions {
         max_payload_bytes: config.publish.max_payload_bytes,
         targets: policy(config)?,
     };
-    Ok(AppState::new(store, pepper, options))
+    let auth = &config.auth;
+    let access = AccessOptions {
+        public_url: config.server.public_url.clone(),
+        trusted_proxies: auth.trusted_proxies.clone(),
+        limits: AccessLimits {
+            requests_per_token: auth.requests_per_token,
+            requests_per_address: auth.requests_per_address,
+            messages_per_app: auth.messages_per_app,
+        },
+        login: LoginLimits::default(),
+        password_cost: PasswordCost::default(),
+    };
+    Ok(AppState::new(ApiParts { store, keys, access, options })?)
 }
 
 fn policy(config: &Config) -> Result<TargetPolicy, StartError> {

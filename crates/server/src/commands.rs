@@ -1,11 +1,14 @@
 //! The commands of the `doorbell` binary, one file each.
 
+mod audit;
 mod config;
 mod health;
 mod migrate;
 mod openapi;
+mod pepper;
 mod serve;
 mod token;
+mod user;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,9 +35,18 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date
     Migrate,
-    /// Manage access tokens
+    /// Manage service tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Manage users
+    #[command(subcommand)]
+    User(user::Command),
+    /// Look after the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Rotate the pepper of API keys
+    #[command(subcommand)]
+    Pepper(pepper::Command),
     /// Print the OpenAPI document
     Openapi,
     /// Ask the running server whether it is well
@@ -55,6 +67,9 @@ pub fn run(line: CommandLine) -> ExitCode {
         Command::Serve => with_config(flags, serve::serve),
         Command::Migrate => with_config(flags, migrate::migrate),
         Command::Token(command) => with_config(flags, |config| token::run(command, config)),
+        Command::User(command) => with_config(flags, |config| user::run(command, config)),
+        Command::Audit(command) => with_config(flags, |config| audit::run(command, config)),
+        Command::Pepper(command) => with_config(flags, |config| pepper::run(command, config)),
         Command::Health => with_config(flags, health::check),
     };
     match done {

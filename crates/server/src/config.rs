@@ -15,10 +15,10 @@ mod delivery;
 pub mod example;
 mod flags;
 mod format;
+mod keys;
 mod log;
 mod publish;
 mod reader;
-#[allow(dead_code, reason = "a later release connects to it")]
 mod redis;
 mod server;
 mod setting;
@@ -31,6 +31,7 @@ pub use auth::Auth;
 pub use database::Database;
 pub use delivery::{Delivery, HeaderStyle};
 pub use flags::Flags;
+pub use keys::Keys;
 pub use log::{Log, LogFormat};
 pub use publish::Publish;
 pub use reader::{Problems, Reader, Value};
@@ -44,9 +45,9 @@ pub use source::Sources;
 pub struct Config {
     pub server: Server,
     pub database: Database,
-    #[allow(dead_code, reason = "a later release connects to it")]
     pub redis: Redis,
     pub auth: Auth,
+    pub keys: Keys,
     pub delivery: Delivery,
     pub publish: Publish,
     pub log: Log,
@@ -88,6 +89,7 @@ impl Config {
         let database = Database::read(reader);
         let redis = Redis::read(reader);
         let auth = Auth::read(reader);
+        let keys = Keys::read(reader);
         let delivery = Delivery::read(reader);
         let publish = Publish::read(reader);
         let log = Log::read(reader);
@@ -96,6 +98,7 @@ impl Config {
             database: database?,
             redis: redis?,
             auth: auth?,
+            keys: keys?,
             delivery: delivery?,
             publish: publish?,
             log: log?,

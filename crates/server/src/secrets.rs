@@ -1,7 +1,10 @@
 //! The instance's secrets: one file in the data folder, made once, readable by its owner alone.
 //!
-//! Without it the database's secrets do not open and no token is valid: back it up with the
+//! Without it the database's secrets do not open and no key is valid: back it up with the
 //! database, and give every node of one instance the same file.
+//!
+//! The pepper of keys can be rotated ([`rotate_pepper`]): the one before stays in the file, since
+//! the index of every key is a chain over all of them.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,6 +14,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use model::Entropy;
+use model::key::pepper::MAX_PEPPERS;
 use model::vault::KEY_LEN;
 use serde::{Deserialize, Serialize};
 
@@ -28,59 +32,117 @@ pub enum SecretsError {
     Open { path: String, mode: u32 },
 }
 
-/// Both are secret; there is no `Debug` on purpose.
+/// All of it is secret; there is no `Debug` on purpose.
 pub struct InstanceSecrets {
-    pub vault_key: Vec<u8>,
-    pub token_pepper: Vec<u8>,
+    pub vault_key: [u8; KEY_LEN],
+    /// The newest and its version, which counts from 1.
+    pub pepper: (u32, [u8; KEY_LEN]),
+    /// Those before it, the oldest first.
+    pub older_peppers: Vec<(u32, [u8; KEY_LEN])>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
     vault_key: String,
     token_pepper: String,
+    /// The oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    older_token_peppers: Vec<String>,
 }
 
 /// Reads the file, or makes it.
 pub fn load_or_create(data_dir: &Path, entropy: &Entropy) -> Result<InstanceSecrets, SecretsError> {
     let path = data_dir.join(FILE);
-    let shown = path.display().to_string();
-    let io = |error| SecretsError::Io { path: shown.clone(), error };
-    if !path.try_exists().map_err(io)? {
-        fs::create_dir_all(data_dir).map_err(io)?;
-        create(&path, entropy).map_err(io)?;
+    if !path.try_exists().map_err(|error| io_error(&path, error))? {
+        create(&path, entropy).map_err(|error| io_error(&path, error))?;
     }
-    let mode = fs::metadata(&path).map_err(io)?.permissions().mode() & 0o777;
+    open(&read(&path)?).map_err(|why| format_error(&path, why))
+}
+
+/// Makes a new pepper and keeps the ones before. Answers the new version; running processes know
+/// it after a restart.
+pub fn rotate_pepper(data_dir: &Path, entropy: &Entropy) -> Result<u32, SecretsError> {
+    let path = data_dir.join(FILE);
+    let mut stored = read(&path)?;
+    if stored.older_token_peppers.len() + 1 >= MAX_PEPPERS {
+        return Err(format_error(&path, format!("it holds {MAX_PEPPERS} peppers already")));
+    }
+    let before = std::mem::replace(&mut stored.token_pepper, random(entropy));
+    stored.older_token_peppers.push(before);
+    let secrets = open(&stored).map_err(|why| format_error(&path, why))?;
+    replace(&path, &stored).map_err(|error| io_error(&path, error))?;
+    Ok(secrets.pepper.0)
+}
+
+fn read(path: &Path) -> Result<Stored, SecretsError> {
+    let mode = fs::metadata(path).map_err(|error| io_error(path, error))?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(SecretsError::Open { path: shown, mode });
+        return Err(SecretsError::Open { path: path.display().to_string(), mode: mode & 0o777 });
     }
-    let text = fs::read_to_string(&path).map_err(io)?;
-    parse(&text).map_err(|why| SecretsError::Format { path: shown, why })
+    let text = fs::read_to_string(path).map_err(|error| io_error(path, error))?;
+    toml::from_str(&text).map_err(|error| format_error(path, error.to_string()))
 }
 
 fn create(path: &Path, entropy: &Entropy) -> io::Result<()> {
-    let random = || {
-        let mut bytes = [0; KEY_LEN];
-        entropy.fill(&mut bytes);
-        STANDARD.encode(bytes)
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let stored = Stored {
+        vault_key: random(entropy),
+        token_pepper: random(entropy),
+        older_token_peppers: Vec::new(),
     };
-    let stored = Stored { vault_key: random(), token_pepper: random() };
-    let text = toml::to_string(&stored).map_err(io::Error::other)?;
+    write(path, &stored)
+}
+
+/// The old file is whole until the new one is.
+fn replace(path: &Path, stored: &Stored) -> io::Result<()> {
+    let new = path.with_extension("toml.new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => write(&new, stored)?,
+    }
+    fs::rename(&new, path)?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+fn write(path: &Path, stored: &Stored) -> io::Result<()> {
+    let text = toml::to_string(stored).map_err(io::Error::other)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(HEADER.as_bytes())?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
 
-fn parse(text: &str) -> Result<InstanceSecrets, String> {
-    let stored: Stored = toml::from_str(text).map_err(|error| error.to_string())?;
-    let key = |name: &str, text: &str| match STANDARD.decode(text) {
-        Ok(bytes) if bytes.len() == KEY_LEN => Ok(bytes),
-        _ => Err(format!("{name} is not the base64 of {KEY_LEN} bytes")),
+fn random(entropy: &Entropy) -> String {
+    let mut bytes = [0; KEY_LEN];
+    entropy.fill(&mut bytes);
+    STANDARD.encode(bytes)
+}
+
+fn open(stored: &Stored) -> Result<InstanceSecrets, String> {
+    let key = |name: &str, text: &str| {
+        let bytes = STANDARD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| format!("{name} is not the base64 of {KEY_LEN} bytes"))
     };
+    let older = stored.older_token_peppers.iter().zip(1..);
+    let older_peppers = older
+        .map(|(text, version)| Ok((version, key("older_token_peppers", text)?)))
+        .collect::<Result<Vec<_>, String>>()?;
+    let version = older_peppers.last().map_or(1, |(version, _)| version + 1);
     Ok(InstanceSecrets {
         vault_key: key("vault_key", &stored.vault_key)?,
-        token_pepper: key("token_pepper", &stored.token_pepper)?,
+        pepper: (version, key("token_pepper", &stored.token_pepper)?),
+        older_peppers,
     })
+}
+
+fn io_error(path: &Path, error: io::Error) -> SecretsError {
+    SecretsError::Io { path: path.display().to_string(), error }
+}
+
+fn format_error(path: &Path, why: String) -> SecretsError {
+    SecretsError::Format { path: path.display().to_string(), why }
 }
 
 #[cfg(test)]
@@ -94,11 +156,29 @@ mod tests {
         let first = load_or_create(&data_dir, &Entropy::seeded(1)).unwrap();
         let again = load_or_create(&data_dir, &Entropy::seeded(2)).unwrap();
         assert_eq!(first.vault_key, again.vault_key);
-        assert_ne!(first.vault_key, first.token_pepper);
+        assert_ne!(first.vault_key, first.pepper.1);
+        assert_eq!(first.pepper.0, 1);
         let path = data_dir.join(FILE);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let refused = load_or_create(&data_dir, &Entropy::seeded(3));
         assert!(matches!(refused, Err(SecretsError::Open { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn a_rotated_pepper_keeps_the_ones_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let entropy = Entropy::seeded(1);
+        let first = load_or_create(folder.path(), &entropy).unwrap();
+        assert_eq!(rotate_pepper(folder.path(), &entropy).unwrap(), 2);
+        assert_eq!(rotate_pepper(folder.path(), &entropy).unwrap(), 3);
+        let now = load_or_create(folder.path(), &entropy).unwrap();
+        assert_eq!(now.vault_key, first.vault_key);
+        assert_eq!(now.older_peppers.len(), 2);
+        assert_eq!(now.older_peppers[0], (1, first.pepper.1));
+        assert_eq!(now.older_peppers[1].0, 2);
+        assert_eq!(now.pepper.0, 3);
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

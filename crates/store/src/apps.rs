@@ -1,13 +1,15 @@
 //! Apps. Every change raises the app's version, which is what route caches compare.
 
 use model::app::App;
+use model::audit::{Actor, Change};
 use model::{AppId, Timestamp};
 use sqlx::FromRow;
 
+use crate::audit::{self, shown};
 use crate::db::{Tx, on};
 use crate::page::{Page, PageQuery};
 use crate::rows::{self, Map};
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, key_changes, key_edits};
 
 /// An app by its id or by its uid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,10 @@ impl From<AppId> for AppRef {
 
 const FIND: &str = "select id, uid, name, throttle_rate, metadata, created_at, updated_at \
     from app where id = $1 or uid = $1";
+const FIND_IN_TX: &str = "select id, uid, name, throttle_rate, metadata, created_at, updated_at \
+    from app where id = $1";
+const LOCK: &str = "select id, uid, name, throttle_rate, metadata, created_at, updated_at \
+    from app where id = $1 for update";
 const LIST_ASCENDING: &str = "select id, uid, name, throttle_rate, metadata, created_at, \
     updated_at from app where id > $1 and id < $2 order by id limit $3";
 const LIST_DESCENDING: &str = "select id, uid, name, throttle_rate, metadata, created_at, \
@@ -43,6 +49,8 @@ const UPDATE: &str = "update app set uid = $2, name = $3, throttle_rate = $4, me
     updated_at = $6, version = version + 1 where id = $1";
 const TOUCH: &str = "update app set version = version + 1 where id = $1";
 const DELETE: &str = "delete from app where id = $1";
+const DELETE_MEMBERS: &str = "delete from member where app_id = $1";
+const DELETE_SESSIONS: &str = "delete from session where app_id = $1";
 const DELETE_ENDPOINTS: &str = "delete from endpoint where app_id = $1";
 const DELETE_LANES: &str = "delete from lane where app_id = $1";
 const DELETE_USAGE: &str = "delete from usage where endpoint_id in \
@@ -103,57 +111,101 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_app(&self, app: &App) -> Result<bool> {
-        self.write_app(INSERT, app).await
+    pub async fn insert_app(&self, app: &App, by: &Actor) -> Result<bool> {
+        let mut tx = self.db().begin().await?;
+        if !write(&mut tx, INSERT, app).await? {
+            return Ok(false);
+        }
+        audit::append(self, &mut tx, by, change("app.create", app.id, None, Some(app))).await?;
+        tx.commit().await?;
+        self.0.operations.look_again();
+        Ok(true)
     }
 
     /// False when the uid is taken.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn update_app(&self, app: &App) -> Result<bool> {
-        self.write_app(UPDATE, app).await
-    }
-
-    async fn write_app(&self, sql: &'static str, app: &App) -> Result<bool> {
-        let metadata = rows::to_json(&app.metadata)?;
+    pub async fn update_app(&self, app: &App, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
-        let done = on!(&mut tx, c => {
-            let query = sqlx::query(sql)
-                .bind(app.id.as_str())
-                .bind(&app.uid)
-                .bind(&app.name)
-                .bind(app.throttle_rate.map(rows::small))
-                .bind(metadata);
-            // An update keeps the moment of creation.
-            let query = if sql == INSERT { query.bind(app.created_at.0) } else { query };
-            query.bind(app.updated_at.0).execute(&mut **c).await.map(drop)
-        })
-        .map_err(StoreError::from);
-        match done {
-            Err(error) if error.is_unique_violation() => return Ok(false),
-            done => done?,
+        let Some(before) = lock(&mut tx, app.id).await? else { return Ok(true) };
+        if !write(&mut tx, UPDATE, app).await? {
+            return Ok(false);
         }
+        let change = change("app.update", app.id, Some(&before), Some(app));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
+        self.0.operations.look_again();
         Ok(true)
     }
 
-    /// Deletes the app with its endpoints; their messages and deliveries are left to the purge
-    /// task. False when there is none.
+    /// Deletes the app with its endpoints and keys; its messages and deliveries are left to the
+    /// purge task. False when there is none.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_app(&self, app: AppId) -> Result<bool> {
-        let mut tx = self.db().begin().await?;
-        for sql in [DELETE_SECRETS, DELETE_USAGE, DELETE_LANES, DELETE_ENDPOINTS] {
+    pub async fn delete_app(&self, app: AppId, by: &Actor) -> Result<bool> {
+        let mut tx = key_changes::begin(self).await?;
+        let Some(before) = lock(&mut tx, app).await? else { return Ok(false) };
+        for sql in [
+            DELETE_MEMBERS,
+            DELETE_SESSIONS,
+            DELETE_SECRETS,
+            DELETE_USAGE,
+            DELETE_LANES,
+            DELETE_ENDPOINTS,
+            DELETE,
+        ] {
             on!(&mut tx, c => {
                 sqlx::query(sql).bind(app.as_str()).execute(&mut **c).await.map(drop)
             })?;
         }
-        let deleted = on!(&mut tx, c => sqlx::query(DELETE)
-            .bind(app.as_str()).execute(&mut **c).await.map(|done| done.rows_affected()))?;
-        tx.commit().await?;
-        Ok(deleted > 0)
+        key_edits::delete_of_app(self, &mut tx, app).await?;
+        let change = change("app.delete", app, Some(&before), None);
+        audit::append(self, &mut tx, by, change).await?;
+        key_changes::commit(self, tx).await?;
+        Ok(true)
+    }
+}
+
+async fn write(tx: &mut Tx, sql: &'static str, app: &App) -> Result<bool> {
+    let metadata = rows::to_json(&app.metadata)?;
+    let done = on!(tx, c => {
+        let query = sqlx::query(sql)
+            .bind(app.id.as_str())
+            .bind(&app.uid)
+            .bind(&app.name)
+            .bind(app.throttle_rate.map(rows::small))
+            .bind(metadata);
+        // An update keeps the moment of creation.
+        let query = if sql == INSERT { query.bind(app.created_at.0) } else { query };
+        query.bind(app.updated_at.0).execute(&mut **c).await.map(drop)
+    })
+    .map_err(StoreError::from);
+    match done {
+        Err(error) if error.is_unique_violation() => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+/// The app as it is, and stays until the commit but for this transaction.
+async fn lock(tx: &mut Tx, app: AppId) -> Result<Option<App>> {
+    let row: Option<Row> = match tx {
+        Tx::Sqlite(c) => {
+            sqlx::query_as(FIND_IN_TX).bind(app.as_str()).fetch_optional(&mut **c).await?
+        }
+        Tx::Postgres(c) => sqlx::query_as(LOCK).bind(app.as_str()).fetch_optional(&mut **c).await?,
+    };
+    row.map(App::try_from).transpose()
+}
+
+fn change(action: &'static str, id: AppId, before: Option<&App>, after: Option<&App>) -> Change {
+    Change {
+        action,
+        target: id.to_string(),
+        app_id: Some(id),
+        before: before.map(shown::app),
+        after: after.map(shown::app),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Attempts, read back. They are written by `hot/settle`.
 
 use model::attempt::{Attempt, AttemptDetail, ErrorKind};
+use model::audit::{Actor, Change};
 use model::delivery::Trigger;
 use model::{AppId, AttemptId, DeliveryId, EndpointId, MessageId, Timestamp};
 use sqlx::FromRow;
@@ -8,7 +9,7 @@ use sqlx::FromRow;
 use crate::db::on;
 use crate::messages::MessageFilter;
 use crate::page::{Page, PageQuery};
-use crate::{Result, Store, StoreError, rows};
+use crate::{Result, Store, StoreError, audit, rows};
 
 /// Attempts of one message that are read at the most.
 pub const MAX_PER_MESSAGE: i64 = 10_000;
@@ -211,12 +212,23 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_response(&self, app: AppId, id: AttemptId) -> Result<bool> {
+    pub async fn erase_response(&self, app: AppId, id: AttemptId, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
         let erased = on!(&mut tx, c => sqlx::query(ERASE_RESPONSE)
             .bind(id.as_str()).bind(app.as_str())
             .execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        if erased == 0 {
+            return Ok(false);
+        }
+        let change = Change {
+            action: "attempt.delete_content",
+            target: id.to_string(),
+            app_id: Some(app),
+            before: None,
+            after: None,
+        };
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
-        Ok(erased > 0)
+        Ok(true)
     }
 }

@@ -1,10 +1,12 @@
 //! Deliveries, read back, canceled and replayed. They are made by `hot/ingest` and moved by
 //! `hot/claim` and `hot/settle`.
 
+use model::audit::{Actor, Change};
 use model::delivery::{Delivery, State, Trigger};
 use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 use sqlx::FromRow;
 
+use crate::audit::{self, shown};
 use crate::db::{Tx, on};
 use crate::hot::settle::HOUR_MS;
 use crate::messages::MessageFilter;
@@ -247,7 +249,12 @@ impl Store {
 
     /// # Errors
     /// When the database fails.
-    pub async fn cancel_delivery_if_queued(&self, app: AppId, id: DeliveryId) -> Result<Cancel> {
+    pub async fn cancel_delivery_if_queued(
+        &self,
+        app: AppId,
+        id: DeliveryId,
+        by: &Actor,
+    ) -> Result<Cancel> {
         let mut tx = self.db().begin().await?;
         let canceled = on!(&mut tx, c => sqlx::query(CANCEL_IF_QUEUED)
             .bind(id.as_str()).bind(app.as_str()).bind(self.now().0)
@@ -256,6 +263,14 @@ impl Store {
             let hour = self.now().0 - self.now().0.rem_euclid(HOUR_MS);
             on!(&mut tx, c => sqlx::query(COUNT_CANCELED)
                 .bind(id.as_str()).bind(hour).execute(&mut **c).await.map(drop))?;
+            let change = Change {
+                action: "delivery.cancel",
+                target: id.to_string(),
+                app_id: Some(app),
+                before: Some(shown::state(State::Queued)),
+                after: Some(shown::state(State::Canceled)),
+            };
+            audit::append(self, &mut tx, by, change).await?;
             tx.commit().await?;
             return Ok(Cancel::Canceled);
         }
@@ -299,6 +314,7 @@ impl Store {
         app: AppId,
         endpoint: EndpointId,
         message: MessageId,
+        by: &Actor,
     ) -> Result<DeliveryId> {
         let earlier = self.deliveries_of_message(app, message).await?;
         let parent = earlier.iter().rev().find(|row| row.delivery.endpoint_id == endpoint);
@@ -309,6 +325,14 @@ impl Store {
         let replay = Replay { app_id: app, endpoint_id: endpoint, message_id: message, parent };
         let mut tx = self.db().begin().await?;
         let id = self.insert_replay(&mut tx, &replay).await?;
+        let change = Change {
+            action: "delivery.resend",
+            target: id.to_string(),
+            app_id: Some(app),
+            before: None,
+            after: Some(shown::replay(&replay)),
+        };
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.wake.ring_queue();
         Ok(id)

@@ -1,5 +1,6 @@
 //! Endpoints. Each has a lane, made and deleted with it.
 
+use model::audit::{Actor, Change};
 use model::endpoint::{Disabled, DisabledReason, Endpoint};
 use model::filter::Filter;
 use model::retry::RetrySchedule;
@@ -7,6 +8,7 @@ use model::signature::Secret;
 use model::{AppId, EndpointId, Timestamp};
 use sqlx::FromRow;
 
+use crate::audit::{self, shown};
 use crate::db::{Tx, on};
 use crate::page::{Page, PageQuery};
 use crate::rows::{self, Map};
@@ -138,14 +140,21 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_endpoint(&self, endpoint: &Endpoint, secret: &Secret) -> Result<bool> {
+    pub async fn insert_endpoint(
+        &self,
+        endpoint: &Endpoint,
+        secret: &Secret,
+        by: &Actor,
+    ) -> Result<bool> {
         let mut tx = self.db().begin().await?;
+        apps::touch(&mut tx, endpoint.app_id).await?;
         if !self.write(&mut tx, INSERT, endpoint).await? {
             return Ok(false);
         }
         secrets::insert(self, &mut tx, endpoint.id, secret, endpoint.created_at).await?;
         lanes::insert(&mut tx, endpoint).await?;
-        apps::touch(&mut tx, endpoint.app_id).await?;
+        let change = change("endpoint.create", endpoint, None, Some(endpoint));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -155,16 +164,34 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn update_endpoint(&self, endpoint: &Endpoint) -> Result<bool> {
+    pub async fn update_endpoint(&self, endpoint: &Endpoint, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
+        let before = self.take_endpoint(&mut tx, endpoint.app_id, endpoint.id).await?;
+        let Some(before) = before else { return Ok(true) };
         if !self.write(&mut tx, UPDATE, endpoint).await? {
             return Ok(false);
         }
         lanes::set_hold(&mut tx, endpoint).await?;
-        apps::touch(&mut tx, endpoint.app_id).await?;
+        let verb = shown::endpoint_verb(&before, endpoint);
+        let change = change(verb, endpoint, Some(&before), Some(endpoint));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.wake.ring_queue();
         Ok(true)
+    }
+
+    /// The endpoint before a change. All changes of one app's endpoints begin here, at the app's
+    /// row: they wait for each other, and each sees what the one before has left.
+    async fn take_endpoint(
+        &self,
+        tx: &mut Tx,
+        app: AppId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Endpoint>> {
+        apps::touch(tx, app).await?;
+        let row: Option<Row> = on!(tx, c => sqlx::query_as(FIND_IN_APP)
+            .bind(app.as_str()).bind(endpoint.as_str()).fetch_optional(&mut **c).await)?;
+        row.map(|row| self.endpoint_of(row)).transpose()
     }
 
     async fn write(&self, tx: &mut Tx, sql: &'static str, endpoint: &Endpoint) -> Result<bool> {
@@ -213,17 +240,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_endpoint(&self, app: AppId, endpoint: EndpointId) -> Result<bool> {
+    pub async fn delete_endpoint(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+        by: &Actor,
+    ) -> Result<bool> {
         let mut tx = self.db().begin().await?;
-        let deleted = on!(&mut tx, c => sqlx::query(DELETE)
+        let before = self.take_endpoint(&mut tx, app, endpoint).await?;
+        let Some(before) = before else { return Ok(false) };
+        on!(&mut tx, c => sqlx::query(DELETE)
             .bind(endpoint.as_str()).bind(app.as_str())
-            .execute(&mut **c).await.map(|done| done.rows_affected()))?;
-        if deleted == 0 {
-            return Ok(false);
-        }
+            .execute(&mut **c).await.map(drop))?;
         secrets::delete_all(&mut tx, endpoint).await?;
         lanes::delete(&mut tx, endpoint).await?;
-        apps::touch(&mut tx, app).await?;
+        let change = change("endpoint.delete", &before, Some(&before), None);
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -237,19 +269,39 @@ impl Store {
         app: AppId,
         endpoint: EndpointId,
         reason: DisabledReason,
+        by: &Actor,
     ) -> Result<bool> {
         let now = self.now();
         let mut tx = self.db().begin().await?;
-        let disabled = on!(&mut tx, c => sqlx::query(DISABLE_IF_ENABLED)
-            .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str()).bind(app.as_str())
-            .execute(&mut **c).await.map(|done| done.rows_affected()))?;
-        if disabled == 0 {
+        let before = self.take_endpoint(&mut tx, app, endpoint).await?;
+        let Some(before) = before.filter(|before| before.disabled.is_none()) else {
             return Ok(false);
-        }
+        };
+        on!(&mut tx, c => sqlx::query(DISABLE_IF_ENABLED)
+            .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str()).bind(app.as_str())
+            .execute(&mut **c).await.map(drop))?;
         lanes::hold_for_good(&mut tx, app, endpoint).await?;
-        apps::touch(&mut tx, app).await?;
+        let disabled = Some(Disabled { at: now, reason });
+        let after = Endpoint { disabled, updated_at: now, ..before.clone() };
+        let change = change("endpoint.disable", &after, Some(&before), Some(&after));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+fn change(
+    action: &'static str,
+    of: &Endpoint,
+    before: Option<&Endpoint>,
+    after: Option<&Endpoint>,
+) -> Change {
+    Change {
+        action,
+        target: of.id.to_string(),
+        app_id: Some(of.app_id),
+        before: before.map(shown::endpoint),
+        after: after.map(shown::endpoint),
     }
 }
 

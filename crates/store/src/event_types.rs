@@ -1,10 +1,12 @@
 //! The catalogue of event types.
 
 use model::Timestamp;
+use model::audit::{Actor, Change};
 use model::event_type::EventType;
 use sqlx::FromRow;
 
-use crate::db::on;
+use crate::audit::{self, shown};
+use crate::db::{Tx, on};
 use crate::endpoints::schedule;
 use crate::page::{Page, PageQuery};
 use crate::{Result, Store, StoreError, rows};
@@ -17,6 +19,7 @@ macro_rules! columns {
 }
 
 const FIND: &str = concat!("select ", columns!(), " from event_type where name = $1");
+const LOCK: &str = concat!("select ", columns!(), " from event_type where name = $1 for update");
 const LIST_ASCENDING: &str = concat!(
     "select ",
     columns!(),
@@ -104,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_event_type(&self, event_type: &EventType) -> Result<bool> {
+    pub async fn insert_event_type(&self, event_type: &EventType, by: &Actor) -> Result<bool> {
         let columns = Columns::of(event_type)?;
         let mut tx = self.db().begin().await?;
         let done = on!(&mut tx, c => sqlx::query(INSERT)
@@ -125,6 +128,8 @@ impl Store {
             Err(error) if error.is_unique_violation() => return Ok(false),
             done => done?,
         }
+        let change = change("event_type.create", event_type, None, Some(event_type));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.schedules.forget();
         Ok(true)
@@ -132,9 +137,10 @@ impl Store {
 
     /// # Errors
     /// When the database fails.
-    pub async fn update_event_type(&self, event_type: &EventType) -> Result<()> {
+    pub async fn update_event_type(&self, event_type: &EventType, by: &Actor) -> Result<()> {
         let columns = Columns::of(event_type)?;
         let mut tx = self.db().begin().await?;
+        let Some(before) = lock(&mut tx, &event_type.name).await? else { return Ok(()) };
         on!(&mut tx, c => sqlx::query(UPDATE)
             .bind(&event_type.name)
             .bind(&event_type.description)
@@ -146,6 +152,9 @@ impl Store {
             .bind(columns.retry_schedule)
             .bind(event_type.updated_at.0)
             .execute(&mut **c).await.map(drop))?;
+        let verb = shown::event_type_verb(&before, event_type);
+        let change = change(verb, event_type, Some(&before), Some(event_type));
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.schedules.forget();
         Ok(())
@@ -155,13 +164,40 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_event_type(&self, name: &str) -> Result<bool> {
+    pub async fn delete_event_type(&self, name: &str, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
-        let deleted = on!(&mut tx, c => sqlx::query(DELETE)
-            .bind(name).execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        let Some(before) = lock(&mut tx, name).await? else { return Ok(false) };
+        on!(&mut tx, c => sqlx::query(DELETE)
+            .bind(name).execute(&mut **c).await.map(drop))?;
+        let change = change("event_type.delete", &before, Some(&before), None);
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.schedules.forget();
-        Ok(deleted > 0)
+        Ok(true)
+    }
+}
+
+/// The event type as it is, and stays until the commit but for this transaction.
+async fn lock(tx: &mut Tx, name: &str) -> Result<Option<EventType>> {
+    let row: Option<Row> = match tx {
+        Tx::Sqlite(c) => sqlx::query_as(FIND).bind(name).fetch_optional(&mut **c).await?,
+        Tx::Postgres(c) => sqlx::query_as(LOCK).bind(name).fetch_optional(&mut **c).await?,
+    };
+    row.map(EventType::try_from).transpose()
+}
+
+fn change(
+    action: &'static str,
+    of: &EventType,
+    before: Option<&EventType>,
+    after: Option<&EventType>,
+) -> Change {
+    Change {
+        action,
+        target: of.name.clone(),
+        app_id: None,
+        before: before.map(shown::event_type),
+        after: after.map(shown::event_type),
     }
 }
 

@@ -10,26 +10,46 @@
 mod answers;
 mod apps;
 mod attempts;
+mod audit;
+mod credentials;
 mod db;
 mod deliveries;
 mod endpoints;
 mod event_types;
 mod hot;
 mod instance;
+mod key_bell;
+mod key_changes;
+mod key_due;
+mod key_edits;
+mod key_imports;
+mod key_owners;
+mod key_peppers;
+mod key_rows;
+mod key_schedule;
+mod key_secrets;
+mod key_tampering;
+mod key_tokens;
+mod key_usage;
+mod keys;
+mod keyspaces;
 mod lanes;
+mod members;
 mod messages;
 mod migrate;
 mod nodes;
+pub mod operations;
 mod page;
 mod replays;
 mod routes;
 mod rows;
 mod schedules;
 mod secrets;
+mod sessions;
 mod slots;
 mod tasks;
-mod tokens;
 mod usage;
+mod users;
 mod wake;
 
 use std::sync::Arc;
@@ -42,14 +62,34 @@ use model::{Clock, Entropy};
 pub use answers::{Answer, AnswerState};
 pub use apps::AppRef;
 pub use attempts::AttemptQuery;
+pub use audit::{AuditQuery, AuditVerdict};
+pub use credentials::{Credential, Lookup, MAX_BY_START, MAX_WARM_UP};
 pub use deliveries::{Cancel, DeliveryQuery, DeliveryRow};
 pub use hot::claim::Claimed;
 pub use hot::ingest::{NewMessage, PublishError, Published};
 pub use hot::settle::{After, Settlement};
+pub use key_bell::KeyBell;
+pub use key_changes::{Confirmation, KeyChange, KeyChangeKind, MAX_CHANGES};
+pub use key_due::{ExpiringQuery, MAX_DUE, RotationDue};
+pub use key_edits::{KeyInsertion, MAX_BULK_KEYS};
+pub use key_owners::OwnerRef;
+pub use key_peppers::{Carried, MAX_CARRIED, RowsBehind};
+pub use key_schedule::{MAX_IN_GRACE, RotationNotice, UsedInGrace};
+pub use key_secrets::{MAX_ENDED_SECRETS, Rotation};
+pub use key_tokens::{MAX_WAITING, WaitingToken};
+pub use key_usage::{
+    LATENCY_BOUNDS_US, LATENCY_BUCKETS, LastUse, MAX_USAGE_BATCH, MAX_USAGE_ROWS, UsageRow,
+};
+pub use keys::{KeyQuery, KeyRow, KeyState};
+pub use keyspaces::KeyspaceDeletion;
+pub use members::{MemberPut, NamedMember};
 pub use messages::{MessageFilter, MessageQuery};
+pub use operations::Operation;
 pub use page::{Order, Page, PageQuery};
 pub use routes::{LiveSecret, Route};
+pub use sessions::{MAX_LABELS, Refreshed, SessionFacts};
 pub use usage::Counts;
+pub use users::UserChange;
 pub use wake::Wake;
 
 /// A message on its way: what a deliverer needs of it.
@@ -111,6 +151,7 @@ pub(crate) struct Inner {
     db: db::Db,
     url: String,
     vault: Vault,
+    audit: model::audit::Chain,
     clock: Clock,
     entropy: Entropy,
     /// Names this process in leases.
@@ -119,7 +160,10 @@ pub(crate) struct Inner {
     slots: slots::Slots,
     routes: routes::RouteCache,
     schedules: schedules::Schedules,
+    operations: operations::Operations,
     wake: Wake,
+    /// Counts changes of keys that this process made or heard of.
+    key_rings: tokio::sync::watch::Sender<u64>,
     hot: hot::Queues,
     node_lock: tokio::sync::Mutex<Option<sqlx::PgConnection>>,
 }
@@ -173,6 +217,7 @@ impl Store {
         let store = Self(Arc::new(Inner {
             db,
             url: options.url,
+            audit: model::audit::Chain::new(&options.vault.derive("audit log")),
             vault: options.vault,
             wake: Wake::new(&options.clock),
             clock: options.clock,
@@ -182,6 +227,8 @@ impl Store {
             slots: slots::Slots::new(options.max_in_flight, options.endpoint_max_in_flight),
             routes: routes::RouteCache::new(),
             schedules: schedules::Schedules::new(options.retry_schedule),
+            operations: operations::Operations::new(),
+            key_rings: tokio::sync::watch::Sender::new(0),
             hot: queues,
             node_lock: tokio::sync::Mutex::new(None),
         }));
@@ -218,6 +265,12 @@ impl Store {
         self.0.hot.close().await;
         self.leave().await;
         self.0.db.close().await;
+    }
+
+    /// A key for a purpose outside the database, the same on every node of the instance.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; model::vault::KEY_LEN] {
+        self.0.vault.derive(purpose)
     }
 
     #[must_use]

@@ -1,12 +1,13 @@
 //! Messages, read back. They are written by `hot/ingest`.
 
+use model::audit::{Actor, Change};
 use model::message::{Message, Outcome};
 use model::{AppId, MessageId, Timestamp};
 use sqlx::FromRow;
 
 use crate::db::on;
 use crate::page::{Page, PageQuery};
-use crate::{Result, Store, StoreError, rows};
+use crate::{Result, Store, StoreError, audit, rows};
 
 /// Payloads erased in one transaction.
 const ERASE_STEP: i64 = 500;
@@ -158,13 +159,24 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn erase_payload(&self, app: AppId, message: MessageId) -> Result<bool> {
+    pub async fn erase_payload(&self, app: AppId, message: MessageId, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
         let erased = on!(&mut tx, c => sqlx::query(ERASE)
             .bind(app.as_str()).bind(message.as_str())
             .execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        if erased == 0 {
+            return Ok(false);
+        }
+        let change = Change {
+            action: "message.delete_content",
+            target: message.to_string(),
+            app_id: Some(app),
+            before: None,
+            after: None,
+        };
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
-        Ok(erased > 0)
+        Ok(true)
     }
 
     /// Erases some payloads whose own end has come; false when none was left.

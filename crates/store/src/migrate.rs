@@ -14,12 +14,38 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "start",
-    sqlite: include_str!("../migrations/sqlite/0001_start.sql"),
-    postgres: include_str!("../migrations/postgres/0001_start.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "start",
+        sqlite: include_str!("../migrations/sqlite/0001_start.sql"),
+        postgres: include_str!("../migrations/postgres/0001_start.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "keys",
+        sqlite: include_str!("../migrations/sqlite/0002_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0002_keys.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "access",
+        sqlite: include_str!("../migrations/sqlite/0003_access.sql"),
+        postgres: include_str!("../migrations/postgres/0003_access.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "audit",
+        sqlite: include_str!("../migrations/sqlite/0004_audit.sql"),
+        postgres: include_str!("../migrations/postgres/0004_audit.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "key tokens",
+        sqlite: include_str!("../migrations/sqlite/0005_key_tokens.sql"),
+        postgres: include_str!("../migrations/postgres/0005_key_tokens.sql"),
+    },
+];
 
 const CREATE_LEDGER: &str = "create table if not exists migration \
     (version bigint primary key, name text not null, applied_at bigint not null)";

@@ -17,7 +17,7 @@ use crate::{Result, Store, rows};
 /// Leases freed in one transaction.
 const STEP: i64 = 1_000;
 /// The class of advisory locks that show that a node lives.
-const LOCK_CLASS: i32 = 0x0d00_2be1;
+pub(crate) const LOCK_CLASS: i32 = 0x0d00_2be1;
 
 const INSERT: &str =
     "insert into node (id, started_at) values ($1, $2) on conflict (id) do nothing";
@@ -130,6 +130,23 @@ impl Store {
             }
         }
         Ok(freed)
+    }
+
+    /// Shows on PostgreSQL that this process lives, if it does not show it yet or any more.
+    pub(crate) async fn show_life(&self) -> Result<()> {
+        if let Either::Sqlite(_) = self.db() {
+            return Ok(());
+        }
+        let mut slot = self.0.node_lock.lock().await;
+        let shown = match slot.as_mut() {
+            Some(connection) => connection.ping().await.is_ok(),
+            None => false,
+        };
+        if !shown {
+            *slot = Some(self.lock_node().await?);
+            self.enter().await?;
+        }
+        Ok(())
     }
 
     async fn others(&self) -> Result<Vec<i64>> {

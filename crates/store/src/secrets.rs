@@ -1,12 +1,14 @@
 //! Signing secrets of endpoints, sealed at rest. The current one has no end; a rotated one
 //! signs beside it until its grace is over.
 
+use model::audit::{Actor, Change};
 use model::signature::Secret;
 use model::{AppId, EndpointId, Timestamp};
+use serde_json::json;
 use sqlx::FromRow;
 
 use crate::db::{Tx, on};
-use crate::{Result, Store, apps, rows};
+use crate::{Result, Store, apps, audit, rows};
 
 /// Old secrets of one endpoint that may still be in grace.
 pub const MAX_OLD_SECRETS: usize = 10;
@@ -70,6 +72,7 @@ impl Store {
         endpoint: EndpointId,
         secret: &Secret,
         grace_ms: u64,
+        by: &Actor,
     ) -> Result<bool> {
         let now = self.now();
         let ends = now.plus_ms(grace_ms);
@@ -88,6 +91,14 @@ impl Store {
         // The moment is part of the key.
         let created_at = now.max(Timestamp(newest).plus_ms(1));
         insert(self, &mut tx, endpoint, secret, created_at).await?;
+        let change = Change {
+            action: "endpoint.rotate_secret",
+            target: endpoint.to_string(),
+            app_id: Some(app),
+            before: None,
+            after: Some(json!({ "createdAt": created_at.0, "earlierEndsAt": ends.0 })),
+        };
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -1,9 +1,11 @@
 //! Background tasks: long work that survives a restart.
 
+use model::audit::{Actor, Change};
 use model::task::{Progress, Task, TaskStatus, Work};
 use model::{AppId, TaskId, Timestamp};
 use sqlx::FromRow;
 
+use crate::audit::{self, shown};
 use crate::db::{Tx, on};
 use crate::page::{Page, PageQuery};
 use crate::{Result, Store, StoreError, rows};
@@ -26,13 +28,13 @@ const LIST_ASCENDING: &str = concat!(
     "select ",
     columns!(),
     " from task where id > $1 and id < $2 \
-     and ($3 = '' or status = $3) order by id limit $4"
+     and ($3 = '' or status = $3) and ($5 = '' or app_id = $5) order by id limit $4"
 );
 const LIST_DESCENDING: &str = concat!(
     "select ",
     columns!(),
     " from task where id > $1 and id < $2 \
-     and ($3 = '' or status = $3) order by id desc limit $4"
+     and ($3 = '' or status = $3) and ($5 = '' or app_id = $5) order by id desc limit $4"
 );
 const ADVANCE_IF_RUNNING: &str = "update task set status = $2, progress = $3, updated_at = $4 \
     where id = $1 and status = 'running'";
@@ -72,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_task(&self, app: Option<AppId>, work: Work) -> Result<Task> {
+    pub async fn insert_task(&self, app: Option<AppId>, work: Work, by: &Actor) -> Result<Task> {
         let now = self.now();
         let task = Task {
             id: TaskId::new(now, self.entropy()),
@@ -94,6 +96,14 @@ impl Store {
             .bind(now.0)
             .bind(now.0)
             .execute(&mut **c).await.map(drop))?;
+        let change = Change {
+            action: "task.create",
+            target: task.id.to_string(),
+            app_id: app,
+            before: None,
+            after: Some(shown::task(&task)),
+        };
+        audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
         self.0.wake.ring_tasks();
         Ok(task)
@@ -108,14 +118,22 @@ impl Store {
         row.map(Task::try_from).transpose()
     }
 
+    /// Tasks in any state or in one, of everybody or of one app.
+    ///
     /// # Errors
     /// When the database fails.
-    pub async fn tasks(&self, query: &PageQuery, status: Option<TaskStatus>) -> Result<Page<Task>> {
+    pub async fn tasks(
+        &self,
+        query: &PageQuery,
+        status: Option<TaskStatus>,
+        app: Option<AppId>,
+    ) -> Result<Page<Task>> {
         let keyset = query.keyset();
         let sql = if keyset.ascending { LIST_ASCENDING } else { LIST_DESCENDING };
         let rows: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(sql)
             .bind(&keyset.above).bind(&keyset.below)
             .bind(status.map_or("", TaskStatus::as_str)).bind(keyset.fetch())
+            .bind(app.as_ref().map_or("", AppId::as_str))
             .fetch_all(c).await)?;
         let found = rows.into_iter().map(Task::try_from).collect::<Result<Vec<_>>>()?;
         Ok(keyset.page(found, |task| task.id.to_string()))

@@ -8,11 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod access;
 pub mod databases;
 pub mod receiver;
 pub mod server;
+pub mod sql;
 pub mod test_store;
 
 pub use databases::TestDatabase;
 pub use server::{START, TOKEN, TestOptions, TestServer};
-pub use test_store::TestStore;
+pub use test_store::{TestStore, by};

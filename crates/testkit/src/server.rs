@@ -6,14 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::serve::{ServeOptions, serve};
-use api::{ApiOptions, AppState};
 use engine::http::{HttpOptions, Resolver, Roots};
 use engine::{Engine, EngineOptions, HeaderStyle};
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use keys::Keys;
 use model::target::TargetPolicy;
-use model::token::Pepper;
 use model::vault::{KEY_LEN, Vault};
 use model::{Clock, Entropy, Timestamp};
 use serde_json::Value;
@@ -22,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access;
 use crate::databases::{FromDatabase, TestDatabase};
 
 /// 2026-11-24T08:00:00Z: where the clocks of tests begin.
@@ -33,6 +33,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct TestServer {
     pub store: Store,
+    pub keys: Keys,
     pub clock: Clock,
     address: SocketAddr,
     stop: watch::Sender<bool>,
@@ -102,8 +103,6 @@ impl TestServer {
         .expect("the database opens");
         store.migrate().await.expect("migrations");
         store.join().await.expect("a node");
-        let pepper = Pepper::new(b"the test's pepper");
-        store.insert_token("test", &pepper.hash(TOKEN)).await.expect("a token");
         let engine = Engine::new(
             store.clone(),
             EngineOptions {
@@ -121,8 +120,8 @@ impl TestServer {
             },
         )
         .expect("an engine");
-        let api_options = ApiOptions { max_payload_bytes: 1024 * 1024, targets: policy() };
-        let state = AppState::new(store.clone(), pepper, api_options);
+        let state = access::state(&store, |parts| parts.options.targets = policy()).await;
+        let keys = state.keys.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopping) = watch::channel(false);
@@ -135,7 +134,7 @@ impl TestServer {
             drain_ms: 1_000,
         };
         parts.spawn(serve(listener, api::router::router(state), serve_options, stopping));
-        Self { store, clock: options.clock, address, stop, parts, _database: None }
+        Self { store, keys, clock: options.clock, address, stop, parts, _database: None }
     }
 
     #[must_use]
@@ -157,6 +156,7 @@ impl TestServer {
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.parts.join_next().await.is_some() {}
+        self.keys.close().await;
         self.store.close().await;
     }
 
@@ -168,8 +168,22 @@ impl TestServer {
         self.call(Method::POST, path, &[], body.into()).await
     }
 
-    /// Any request, on a connection of its own, with the test's token.
+    /// Any request with the test's token, on a connection of its own.
     pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Reply {
+        let authorization = format!("Bearer {TOKEN}");
+        let mut all = vec![("authorization", authorization.as_str())];
+        all.extend(headers);
+        self.call_bare(method, path, &all, body).await
+    }
+
+    /// Any request with no other headers than these, on a connection of its own.
+    pub async fn call_bare(
         &self,
         method: Method,
         path: &str,
@@ -184,7 +198,6 @@ impl TestServer {
             .method(method)
             .uri(path)
             .header("host", self.address.to_string())
-            .header("authorization", format!("Bearer {TOKEN}"))
             .header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use model::app::App;
 use model::attempt::{Attempt, AttemptDetail, ErrorKind};
+use model::audit::Actor;
 use model::delivery::Trigger;
 use model::endpoint::Endpoint;
 use model::retry::RetrySchedule;
@@ -124,7 +125,7 @@ impl TestStore {
     pub async fn app_with(&self, change: impl FnOnce(&mut App)) -> AppId {
         let mut app = self.new_app("Open House");
         change(&mut app);
-        assert!(self.insert_app(&app).await.expect("a database"), "the uid is taken");
+        assert!(self.insert_app(&app, &by()).await.expect("a database"), "the uid is taken");
         app.id
     }
 
@@ -164,7 +165,7 @@ impl TestStore {
         let mut endpoint = self.new_endpoint(app);
         change(&mut endpoint);
         let secret = Secret::generate_hmac(&self.entropy);
-        let inserted = self.insert_endpoint(&endpoint, &secret).await.expect("a database");
+        let inserted = self.insert_endpoint(&endpoint, &secret, &by()).await.expect("a database");
         assert!(inserted, "the uid is taken");
         endpoint.id
     }
@@ -179,7 +180,10 @@ impl TestStore {
         let found = self.endpoint_in_app(app, endpoint.as_str()).await.expect("a database");
         let mut endpoint = found.expect("the endpoint");
         change(&mut endpoint);
-        assert!(self.update_endpoint(&endpoint).await.expect("a database"), "the uid is taken");
+        assert!(
+            self.update_endpoint(&endpoint, &by()).await.expect("a database"),
+            "the uid is taken"
+        );
     }
 
     /// Publishes `contact.created` with an empty object.
@@ -196,6 +200,12 @@ impl TestStore {
         change(&mut message);
         self.ingest(message).await.expect("a message")
     }
+}
+
+/// Whom the audit log names for what a test does.
+#[must_use]
+pub fn by() -> Actor {
+    Actor::system("test")
 }
 
 #[must_use]

@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::{ApplicationIn, ApplicationOut, uid_taken};
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::extract::{Body, Query};
 use crate::problem::{ProblemDocument, Result};
 
@@ -34,13 +34,13 @@ pub struct CreateQuery {
 )]
 pub async fn create(
     State(state): State<AppState>,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<CreateQuery>,
     Body(wish): Body<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>)> {
     let uid = wish.uid.clone();
     let app = new_app(&state, wish)?;
-    if state.store.insert_app(&app).await? {
+    if state.store.insert_app(&app, &caller.actor()).await? {
         return Ok((StatusCode::CREATED, Json(app.into())));
     }
     let existing = match uid {

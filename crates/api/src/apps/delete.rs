@@ -3,6 +3,7 @@ use axum::http::StatusCode;
 use model::task::Work;
 
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::InApp;
 use crate::problem::{ProblemDocument, Result};
 
@@ -12,9 +13,13 @@ use crate::problem::{ProblemDocument, Result};
     params(("app" = String, Path, description = "The application's id or uid")),
     responses((status = 204), (status = 404, body = ProblemDocument)),
 )]
-pub async fn delete(State(state): State<AppState>, InApp(app): InApp) -> Result<StatusCode> {
-    state.store.delete_app(app.id).await?;
+pub async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    InApp(app): InApp,
+) -> Result<StatusCode> {
+    state.store.delete_app(app.id, &caller.actor()).await?;
     let purge = Work::Purge { app_id: app.id, endpoint_id: None };
-    state.store.insert_task(None, purge).await?;
+    state.store.insert_task(None, purge, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

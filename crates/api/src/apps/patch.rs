@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{ApplicationOut, check, uid_taken};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InApp};
 use crate::patch::{self, Field};
 use crate::problem::{ProblemDocument, Result};
@@ -41,6 +42,7 @@ pub struct ApplicationPatch {
 )]
 pub async fn patch(
     State(state): State<AppState>,
+    caller: Caller,
     InApp(mut app): InApp,
     Body(wish): Body<ApplicationPatch>,
 ) -> Result<Json<ApplicationOut>> {
@@ -50,5 +52,9 @@ pub async fn patch(
     app.metadata = wish.metadata.unwrap_or(app.metadata);
     app.updated_at = state.store.clock().now();
     check(&app)?;
-    if state.store.update_app(&app).await? { Ok(Json(app.into())) } else { Err(uid_taken()) }
+    if state.store.update_app(&app, &caller.actor()).await? {
+        Ok(Json(app.into()))
+    } else {
+        Err(uid_taken())
+    }
 }

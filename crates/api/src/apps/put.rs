@@ -1,12 +1,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use model::access::Permission;
 use store::AppRef;
 
 use super::create::new_app;
 use super::{ApplicationIn, ApplicationOut, uid_taken};
 use crate::AppState;
-use crate::extract::{AppName, Body};
+use crate::access::Caller;
+use crate::extract::{AppName, AppText, Body};
 use crate::problem::{ProblemDocument, Result};
 
 /// Update an application, or create it under the uid in the path
@@ -23,21 +25,24 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn put(
     State(state): State<AppState>,
-    AppName(path): AppName,
+    caller: Caller,
+    AppName(name): AppName,
+    AppText(path): AppText,
     Body(mut wish): Body<ApplicationIn>,
 ) -> Result<(StatusCode, Json<ApplicationOut>)> {
-    if let Some(mut app) = state.store.app(&AppRef::new(&path)).await? {
+    if let Some(mut app) = state.store.app(&AppRef::new(&name)).await? {
         // Whoever names it by its uid means to keep that uid.
         if app.uid.as_ref() == Some(&path) {
             wish.uid.get_or_insert(path);
         }
         wish.apply(&mut app)?;
         app.updated_at = state.store.clock().now();
-        let saved = state.store.update_app(&app).await?;
+        let saved = state.store.update_app(&app, &caller.actor()).await?;
         return if saved { Ok((StatusCode::OK, Json(app.into()))) } else { Err(uid_taken()) };
     }
+    caller.need_on_instance(Permission::AppsWrite)?;
     wish.uid.get_or_insert(path);
     let app = new_app(&state, wish)?;
-    let created = state.store.insert_app(&app).await?;
+    let created = state.store.insert_app(&app, &caller.actor()).await?;
     if created { Ok((StatusCode::CREATED, Json(app.into()))) } else { Err(uid_taken()) }
 }

@@ -3,6 +3,7 @@ use axum::http::StatusCode;
 
 use super::InAttempt;
 use crate::AppState;
+use crate::access::Caller;
 use crate::problem::{ProblemDocument, Result};
 
 /// Erase the response that an attempt kept
@@ -18,8 +19,9 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn delete_content(
     State(state): State<AppState>,
+    caller: Caller,
     InAttempt(app, attempt): InAttempt,
 ) -> Result<StatusCode> {
-    state.store.erase_response(app.id, attempt.id).await?;
+    state.store.erase_response(app.id, attempt.id, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

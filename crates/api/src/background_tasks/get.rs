@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 
 use super::BackgroundTaskOut;
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::problem::{Problem, ProblemDocument, Result};
 
 /// Get a background task
@@ -15,11 +15,14 @@ use crate::problem::{Problem, ProblemDocument, Result};
 )]
 pub async fn get(
     State(state): State<AppState>,
-    _: Caller,
+    caller: Caller,
     Path(task): Path<String>,
 ) -> Result<Json<BackgroundTaskOut>> {
     let not_found = || Problem::not_found("background task");
     let id = task.parse().map_err(|_| not_found())?;
     let task = state.store.task(id).await?.ok_or_else(not_found)?;
+    if !caller.app_scope().permits_any(task.app_id) {
+        return Err(not_found());
+    }
     Ok(Json(task.into()))
 }

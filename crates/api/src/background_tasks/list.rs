@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use super::BackgroundTaskOut;
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::extract::Query;
 use crate::page::{ListOut, PageIn};
 use crate::problem::{ProblemDocument, Result};
@@ -19,6 +19,9 @@ pub struct ListQuery {
     #[serde(default)]
     #[param(value_type = Option<String>)]
     status: Option<TaskStatus>,
+    /// Only tasks of the application with this id. Whoever has to do with several has to name one.
+    #[serde(default)]
+    app: Option<String>,
 }
 
 /// List background tasks, newest first
@@ -32,10 +35,11 @@ pub struct ListQuery {
 )]
 pub async fn list(
     State(state): State<AppState>,
-    _: Caller,
+    caller: Caller,
     Query(query): Query<ListQuery>,
     Query(page): Query<PageIn>,
 ) -> Result<Json<ListOut<BackgroundTaskOut>>> {
-    let tasks = state.store.tasks(&page.query(Order::Descending), query.status).await?;
+    let app = caller.app_filter(query.app.as_deref())?;
+    let tasks = state.store.tasks(&page.query(Order::Descending), query.status, app).await?;
     Ok(Json(ListOut::new(tasks, BackgroundTaskOut::from)))
 }

@@ -5,6 +5,7 @@ use store::Cancel;
 
 use super::{DeliveryOut, InDelivery};
 use crate::AppState;
+use crate::access::Caller;
 use crate::problem::{Code, Problem, ProblemDocument, Result};
 
 /// Cancel a delivery that waits
@@ -25,11 +26,12 @@ use crate::problem::{Code, Problem, ProblemDocument, Result};
 )]
 pub async fn cancel(
     State(state): State<AppState>,
+    caller: Caller,
     InDelivery(app, row): InDelivery,
 ) -> Result<Json<DeliveryOut>> {
     let id = row.delivery.id;
     let not_found = || Problem::not_found("delivery");
-    match state.store.cancel_delivery_if_queued(app.id, id).await? {
+    match state.store.cancel_delivery_if_queued(app.id, id, &caller.actor()).await? {
         Cancel::Canceled => {
             let row = state.store.delivery_in_app(app.id, id).await?.ok_or_else(not_found)?;
             Ok(Json(row.into()))

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use model::audit::Actor;
 use model::endpoint::Endpoint;
 use model::filter::Filter;
 use model::signature::Secret;
@@ -11,6 +12,7 @@ use model::{AppId, EndpointId};
 use super::wish::{EndpointIn, EndpointPatch};
 use super::{EndpointOut, uid_taken};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InApp};
 use crate::problem::{ProblemDocument, Result};
 
@@ -31,21 +33,27 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn create(
     State(state): State<AppState>,
+    caller: Caller,
     InApp(app): InApp,
     Body(wish): Body<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>)> {
-    let endpoint = insert(&state, app.id, wish).await?;
+    let endpoint = insert(&state, app.id, wish, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(endpoint.into())))
 }
 
 /// Makes an endpoint as wished, with a secret of its own.
-pub(super) async fn insert(state: &AppState, app: AppId, wish: EndpointIn) -> Result<Endpoint> {
+pub(super) async fn insert(
+    state: &AppState,
+    app: AppId,
+    wish: EndpointIn,
+    by: &Actor,
+) -> Result<Endpoint> {
     let secret = match &wish.secret {
         Some(secret) => secret.read("secret")?,
         None => Secret::generate_hmac(state.store.entropy()),
     };
     let endpoint = EndpointPatch::from(wish).apply(blank(state, app), state)?;
-    let inserted = state.store.insert_endpoint(&endpoint, &secret).await?;
+    let inserted = state.store.insert_endpoint(&endpoint, &secret, by).await?;
     if inserted { Ok(endpoint) } else { Err(uid_taken()) }
 }
 

@@ -3,6 +3,7 @@ use axum::http::StatusCode;
 use model::task::Work;
 
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::InEndpoint;
 use crate::problem::{ProblemDocument, Result};
 
@@ -18,10 +19,11 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn delete(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(app, endpoint): InEndpoint,
 ) -> Result<StatusCode> {
-    state.store.delete_endpoint(app.id, endpoint.id).await?;
+    state.store.delete_endpoint(app.id, endpoint.id, &caller.actor()).await?;
     let purge = Work::Purge { app_id: app.id, endpoint_id: Some(endpoint.id) };
-    state.store.insert_task(None, purge).await?;
+    state.store.insert_task(None, purge, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

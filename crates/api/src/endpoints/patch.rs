@@ -4,6 +4,7 @@ use axum::extract::State;
 use super::wish::EndpointPatch;
 use super::{EndpointOut, secret, uid_taken};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
@@ -25,16 +26,17 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn patch(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, endpoint): InEndpoint,
     Body(wish): Body<EndpointPatch>,
 ) -> Result<Json<EndpointOut>> {
     let key = wish.secret.as_ref().map(|secret| secret.read("secret")).transpose()?;
     let endpoint = wish.apply(endpoint, &state)?;
-    if !state.store.update_endpoint(&endpoint).await? {
+    if !state.store.update_endpoint(&endpoint, &caller.actor()).await? {
         return Err(uid_taken());
     }
     if let Some(key) = key {
-        secret::replace(&state, &endpoint, &key, 0).await?;
+        secret::replace(&state, &endpoint, &key, 0, &caller.actor()).await?;
     }
     Ok(Json(endpoint.into()))
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::wish::check;
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
@@ -41,6 +42,7 @@ pub struct EndpointHeadersPatchIn {
 )]
 pub async fn patch_headers(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, mut endpoint): InEndpoint,
     Body(wish): Body<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode> {
@@ -54,6 +56,6 @@ pub async fn patch_headers(
     headers.extend(set);
     endpoint.updated_at = state.store.clock().now();
     check(&endpoint)?;
-    state.store.update_endpoint(&endpoint).await?;
+    state.store.update_endpoint(&endpoint, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

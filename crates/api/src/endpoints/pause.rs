@@ -3,6 +3,7 @@ use axum::extract::State;
 
 use super::EndpointOut;
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::InEndpoint;
 use crate::problem::{ProblemDocument, Result};
 
@@ -20,13 +21,14 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn pause(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, mut endpoint): InEndpoint,
 ) -> Result<Json<EndpointOut>> {
     if endpoint.paused_at.is_none() {
         let now = state.store.clock().now();
         endpoint.paused_at = Some(now);
         endpoint.updated_at = now;
-        state.store.update_endpoint(&endpoint).await?;
+        state.store.update_endpoint(&endpoint, &caller.actor()).await?;
     }
     Ok(Json(endpoint.into()))
 }

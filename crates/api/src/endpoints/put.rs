@@ -10,6 +10,7 @@ use super::create::insert;
 use super::wish::{EndpointIn, EndpointPatch};
 use super::{EndpointOut, secret, uid_taken};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InApp, path};
 use crate::problem::{Problem, ProblemDocument, Result};
 
@@ -53,6 +54,7 @@ impl FromRequestParts<AppState> for EndpointName {
 )]
 pub async fn put(
     State(state): State<AppState>,
+    caller: Caller,
     EndpointName(app, name): EndpointName,
     Body(mut wish): Body<EndpointIn>,
 ) -> Result<(StatusCode, Json<EndpointOut>)> {
@@ -66,16 +68,16 @@ pub async fn put(
         if is_id {
             return Err(Problem::not_found("endpoint"));
         }
-        let endpoint = insert(&state, app.id, wish).await?;
+        let endpoint = insert(&state, app.id, wish, &caller.actor()).await?;
         return Ok((StatusCode::CREATED, Json(endpoint.into())));
     };
     let key = wish.secret.as_ref().map(|secret| secret.read("secret")).transpose()?;
     let endpoint = EndpointPatch::from(wish).apply(endpoint, &state)?;
-    if !state.store.update_endpoint(&endpoint).await? {
+    if !state.store.update_endpoint(&endpoint, &caller.actor()).await? {
         return Err(uid_taken());
     }
     if let Some(key) = key {
-        secret::replace(&state, &endpoint, &key, 0).await?;
+        secret::replace(&state, &endpoint, &key, 0, &caller.actor()).await?;
     }
     Ok((StatusCode::OK, Json(endpoint.into())))
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::wish::check;
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
@@ -37,12 +38,13 @@ pub struct EndpointHeadersIn {
 )]
 pub async fn put_headers(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, mut endpoint): InEndpoint,
     Body(wish): Body<EndpointHeadersIn>,
 ) -> Result<StatusCode> {
     endpoint.headers = wish.headers;
     endpoint.updated_at = state.store.clock().now();
     check(&endpoint)?;
-    state.store.update_endpoint(&endpoint).await?;
+    state.store.update_endpoint(&endpoint, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,6 +5,7 @@ use model::task::Work;
 
 use super::selection::{ReplayIn, ReplayOut};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{Body, InEndpoint};
 use crate::problem::{ProblemDocument, Result};
 
@@ -27,10 +28,11 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn replay_missing(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(app, endpoint): InEndpoint,
     Body(wish): Body<ReplayIn>,
 ) -> Result<(StatusCode, Json<ReplayOut>)> {
     let work = Work::ReplayMissing(wish.at(&app, &endpoint, &state)?);
-    let task = state.store.insert_task(Some(app.id), work).await?;
+    let task = state.store.insert_task(Some(app.id), work, &caller.actor()).await?;
     Ok((StatusCode::ACCEPTED, Json(task.into())))
 }

@@ -3,6 +3,7 @@ use axum::extract::State;
 
 use super::EndpointOut;
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::InEndpoint;
 use crate::problem::{ProblemDocument, Result};
 
@@ -18,11 +19,12 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn resume(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, mut endpoint): InEndpoint,
 ) -> Result<Json<EndpointOut>> {
     if endpoint.paused_at.take().is_some() {
         endpoint.updated_at = state.store.clock().now();
-        state.store.update_endpoint(&endpoint).await?;
+        state.store.update_endpoint(&endpoint, &caller.actor()).await?;
     }
     Ok(Json(endpoint.into()))
 }

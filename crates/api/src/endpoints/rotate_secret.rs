@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::secret::{self, EndpointSecretOut, SecretText};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{InEndpoint, OptionalBody};
 use crate::problem::{Problem, ProblemDocument, Result};
 
@@ -43,6 +44,7 @@ pub struct EndpointSecretRotateIn {
 )]
 pub async fn rotate_secret(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(_app, endpoint): InEndpoint,
     OptionalBody(wish): OptionalBody<EndpointSecretRotateIn>,
 ) -> Result<Json<EndpointSecretOut>> {
@@ -55,6 +57,6 @@ pub async fn rotate_secret(
         Some(key) => key.read("key")?,
         None => Secret::generate_hmac(state.store.entropy()),
     };
-    secret::replace(&state, &endpoint, &key, grace_s * 1_000).await?;
+    secret::replace(&state, &endpoint, &key, grace_s * 1_000, &caller.actor()).await?;
     Ok(Json(EndpointSecretOut::from(&key)))
 }

@@ -1,5 +1,6 @@
 //! Signing secrets on the wire.
 
+use model::audit::Actor;
 use model::endpoint::Endpoint;
 use model::signature::Secret;
 use serde::{Deserialize, Serialize};
@@ -48,11 +49,12 @@ pub(super) async fn replace(
     endpoint: &Endpoint,
     secret: &Secret,
     grace_ms: u64,
+    by: &Actor,
 ) -> Result<()> {
     let current = state.store.current_secret(endpoint.id).await?;
     if current.is_some_and(|current| current.to_text() == secret.to_text()) {
         return Ok(());
     }
-    state.store.rotate_secret(endpoint.app_id, endpoint.id, secret, grace_ms).await?;
+    state.store.rotate_secret(endpoint.app_id, endpoint.id, secret, grace_ms, by).await?;
     Ok(())
 }

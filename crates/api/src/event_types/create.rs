@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::EventTypeOut;
 use super::wish::{EventTypeIn, new_event_type};
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::extract::Body;
 use crate::problem::{Code, Problem, ProblemDocument, Result};
 
@@ -23,11 +23,11 @@ use crate::problem::{Code, Problem, ProblemDocument, Result};
 )]
 pub async fn create(
     State(state): State<AppState>,
-    _: Caller,
+    caller: Caller,
     Body(wish): Body<EventTypeIn>,
 ) -> Result<(StatusCode, Json<EventTypeOut>)> {
     let mut event_type = new_event_type(&state, wish.name, wish.rest)?;
-    if state.store.insert_event_type(&event_type).await? {
+    if state.store.insert_event_type(&event_type, &caller.actor()).await? {
         return Ok((StatusCode::CREATED, Json(event_type.into())));
     }
     let known = state.store.event_type(&event_type.name).await?;
@@ -36,6 +36,6 @@ pub async fn create(
     };
     event_type.id = known.id;
     event_type.created_at = known.created_at;
-    state.store.update_event_type(&event_type).await?;
+    state.store.update_event_type(&event_type, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(event_type.into())))
 }

@@ -5,6 +5,7 @@ use utoipa::IntoParams;
 
 use super::NamedEventType;
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::Query;
 use crate::problem::{ProblemDocument, Result};
 
@@ -27,15 +28,16 @@ pub struct DeleteQuery {
 )]
 pub async fn delete(
     State(state): State<AppState>,
+    caller: Caller,
     NamedEventType(mut event_type): NamedEventType,
     Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode> {
     if query.expunge {
-        state.store.delete_event_type(&event_type.name).await?;
+        state.store.delete_event_type(&event_type.name, &caller.actor()).await?;
         return Ok(StatusCode::NO_CONTENT);
     }
     event_type.archived = true;
     event_type.updated_at = state.store.clock().now();
-    state.store.update_event_type(&event_type).await?;
+    state.store.update_event_type(&event_type, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

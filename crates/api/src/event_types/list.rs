@@ -6,7 +6,7 @@ use utoipa::IntoParams;
 
 use super::EventTypeOut;
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::extract::Query;
 use crate::page::{ListOut, PageIn};
 use crate::problem::Result;

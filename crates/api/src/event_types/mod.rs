@@ -16,7 +16,7 @@ use serde_json::{Number, Value};
 use utoipa::ToSchema;
 
 use crate::AppState;
-use crate::auth::Caller;
+use crate::access::Caller;
 use crate::extract::path;
 use crate::problem::{Problem, Result};
 use crate::retry_seconds;

@@ -4,6 +4,7 @@ use axum::extract::State;
 use super::wish::EventTypePatch;
 use super::{EventTypeOut, NamedEventType};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::Body;
 use crate::problem::{ProblemDocument, Result};
 
@@ -21,10 +22,11 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn patch(
     State(state): State<AppState>,
+    caller: Caller,
     NamedEventType(event_type): NamedEventType,
     Body(wish): Body<EventTypePatch>,
 ) -> Result<Json<EventTypeOut>> {
     let event_type = wish.apply(event_type, &state)?;
-    state.store.update_event_type(&event_type).await?;
+    state.store.update_event_type(&event_type, &caller.actor()).await?;
     Ok(Json(event_type.into()))
 }

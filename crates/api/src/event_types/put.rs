@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use super::wish::{EventTypePatch, EventTypeUpdate, new_event_type};
 use super::{EventTypeName, EventTypeOut};
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::Body;
 use crate::problem::{Code, Problem, ProblemDocument, Result};
 
@@ -23,16 +24,17 @@ use crate::problem::{Code, Problem, ProblemDocument, Result};
 )]
 pub async fn put(
     State(state): State<AppState>,
+    caller: Caller,
     EventTypeName(name): EventTypeName,
     Body(wish): Body<EventTypeUpdate>,
 ) -> Result<(StatusCode, Json<EventTypeOut>)> {
     if let Some(known) = state.store.event_type(&name).await? {
         let event_type = EventTypePatch::from(wish).apply(known, &state)?;
-        state.store.update_event_type(&event_type).await?;
+        state.store.update_event_type(&event_type, &caller.actor()).await?;
         return Ok((StatusCode::OK, Json(event_type.into())));
     }
     let event_type = new_event_type(&state, name, wish)?;
-    if !state.store.insert_event_type(&event_type).await? {
+    if !state.store.insert_event_type(&event_type, &caller.actor()).await? {
         let why = "Another request created this event type just now. Send this one again.";
         return Err(Problem::new(Code::Conflict, why));
     }

@@ -1,6 +1,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use model::access::Permission;
 use serde::Deserialize;
 use store::AppRef;
 use utoipa::IntoParams;
@@ -8,6 +9,7 @@ use utoipa::IntoParams;
 use super::publish::{Echo, Wish, idempotency_key};
 use super::{MessageIn, MessageOut};
 use crate::AppState;
+use crate::access::Caller;
 use crate::apps::ApplicationIn;
 use crate::apps::create::new_app;
 use crate::extract::{AppName, PublishBody, Query, parse_json};
@@ -44,6 +46,7 @@ pub struct CreateQuery {
 )]
 pub async fn create(
     State(state): State<AppState>,
+    caller: Caller,
     AppName(app): AppName,
     Query(query): Query<CreateQuery>,
     headers: HeaderMap,
@@ -51,7 +54,7 @@ pub async fn create(
 ) -> Result<Response> {
     let mut wish: Wish<'_> = parse_json(&body)?;
     if let Some(application) = wish.application.take() {
-        ensure_app(&state, &app, application).await?;
+        ensure_app(&state, &app, application, &caller).await?;
     }
     let mut message = wish.message(&state, AppRef::new(app), &body)?;
     message.idempotency_key = idempotency_key(&headers)?;
@@ -61,7 +64,12 @@ pub async fn create(
 }
 
 /// Creates the application that a message brings along, unless there is one.
-async fn ensure_app(state: &AppState, path: &str, mut wish: ApplicationIn) -> Result<()> {
+async fn ensure_app(
+    state: &AppState,
+    path: &str,
+    mut wish: ApplicationIn,
+    caller: &Caller,
+) -> Result<()> {
     if state.store.app(&AppRef::new(path)).await?.is_some() {
         return Ok(());
     }
@@ -69,9 +77,10 @@ async fn ensure_app(state: &AppState, path: &str, mut wish: ApplicationIn) -> Re
         let why = "must be the same as in the path";
         return Err(Problem::at(&["body", "application", "uid"], why));
     }
+    caller.need_on_instance(Permission::AppsWrite)?;
     wish.uid = Some(path.to_owned());
     // Somebody else may create it at the same moment; then it is there all the same.
-    state.store.insert_app(&new_app(state, wish)?).await?;
+    state.store.insert_app(&new_app(state, wish)?, &caller.actor()).await?;
     Ok(())
 }
 

@@ -85,6 +85,10 @@ pub async fn create_batch(
     if wishes.messages.is_empty() || wishes.messages.len() > MAX_MESSAGES {
         return Err(Problem::field("messages", format!("must have 1 to {MAX_MESSAGES} entries")));
     }
+    let more = u64::try_from(wishes.messages.len()).unwrap_or(0).saturating_sub(1);
+    if more > 0 {
+        state.access.guards.messages(&app, more).await?;
+    }
     let key = idempotency_key(&headers)?;
     let app = AppRef::new(app);
     let read: Vec<Result<NewMessage>> = wishes

@@ -2,6 +2,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::InMessage;
 use crate::problem::{ProblemDocument, Result};
 
@@ -19,8 +20,9 @@ use crate::problem::{ProblemDocument, Result};
 )]
 pub async fn delete_content(
     State(state): State<AppState>,
+    caller: Caller,
     InMessage(app, message): InMessage,
 ) -> Result<StatusCode> {
-    state.store.erase_payload(app.id, message.id).await?;
+    state.store.erase_payload(app.id, message.id, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

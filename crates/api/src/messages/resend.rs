@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::AppState;
+use crate::access::Caller;
 use crate::extract::{InEndpoint, InMessage};
 use crate::problem::{Code, Problem, ProblemDocument, Result};
 
@@ -32,6 +33,7 @@ pub struct EmptyOut {}
 )]
 pub async fn resend(
     State(state): State<AppState>,
+    caller: Caller,
     InEndpoint(app, endpoint): InEndpoint,
     InMessage(_app, message): InMessage,
 ) -> Result<(StatusCode, Json<EmptyOut>)> {
@@ -47,6 +49,6 @@ pub async fn resend(
             "There is nothing to send: the message's payload was erased.",
         ));
     }
-    state.store.resend(app.id, endpoint.id, message.id).await?;
+    state.store.resend(app.id, endpoint.id, message.id, &caller.actor()).await?;
     Ok((StatusCode::ACCEPTED, Json(EmptyOut {})))
 }

@@ -4,6 +4,7 @@ use model::Timestamp;
 use model::endpoint::{Disabled, DisabledReason};
 use serde_json::{Value, json};
 use store::After;
+use testkit::by;
 
 use crate::both;
 use crate::world::{Outcome, START, World, no_such};
@@ -266,7 +267,7 @@ async fn a_resend_that_would_send_nothing_is_refused(world: World) {
     let id = world.publish("crm", json!({})).await;
     let path = format!("/app/crm/msg/{id}/endpoint/hook/resend");
     endpoint.disabled = Some(Disabled { at: Timestamp(0), reason: DisabledReason::Gone });
-    assert!(world.store.update_endpoint(&endpoint).await.unwrap());
+    assert!(world.store.update_endpoint(&endpoint, &by()).await.unwrap());
     let disabled = json!({
         "type": "urn:doorbell:problem:endpoint_disabled",
         "title": "The endpoint is disabled",
@@ -276,7 +277,7 @@ async fn a_resend_that_would_send_nothing_is_refused(world: World) {
     });
     assert_eq!(world.post(&path, &json!({})).await.whole(), (409, disabled));
     endpoint.disabled = None;
-    assert!(world.store.update_endpoint(&endpoint).await.unwrap());
+    assert!(world.store.update_endpoint(&endpoint, &by()).await.unwrap());
     world.delete(&format!("/app/crm/msg/{id}/content")).await.ok();
     let erased = json!({
         "type": "urn:doorbell:problem:payload_erased",

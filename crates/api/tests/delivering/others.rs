@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, header};
 use model::task::{Selection, Work};
 use serde_json::{Value, json};
+use testkit::by;
 
 use crate::both;
 use crate::world::{START, TOKEN, World, no_such};
@@ -31,10 +32,11 @@ async fn tasks_are_listed_and_told_apart(world: World) {
         state: None,
         status_code_class: None,
     };
-    let mut recover = world.store.insert_task(Some(app), Work::Recover(selection)).await.unwrap();
+    let mut recover =
+        world.store.insert_task(Some(app), Work::Recover(selection), &by()).await.unwrap();
     world.pass_ms(1);
     let purge = Work::Purge { app_id: app, endpoint_id: None };
-    let purge = world.store.insert_task(None, purge).await.unwrap();
+    let purge = world.store.insert_task(None, purge, &by()).await.unwrap();
     assert!(world.store.step_task(&mut recover, &endpoint.filter).await.unwrap());
     let recovered = json!({
         "id": recover.id,

@@ -1,7 +1,6 @@
 //! The router in process, on a database of the test's own, with a clock that the test moves.
 //! There is no engine: a test takes the leases itself and settles them as it likes.
 
-use api::{ApiOptions, AppState};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, header};
@@ -11,20 +10,19 @@ use model::endpoint::Endpoint;
 use model::filter::Filter;
 use model::retry::RetrySchedule;
 use model::signature::Secret;
-use model::target::TargetPolicy;
-use model::token::Pepper;
 use model::vault::Vault;
 use model::{AppId, AttemptId, Clock, EndpointId, Entropy, Timestamp};
 use serde_json::{Value, json};
 use store::{After, Lease, Store, StoreOptions};
-use testkit::TestDatabase;
+use testkit::by;
 use testkit::test_store::Started;
+use testkit::{TestDatabase, access};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
 
 /// 2026-11-24T08:00:00Z
 pub const START: Timestamp = Timestamp(1_795_507_200_000);
-pub const TOKEN: &str = "dbl_of_a_test";
+pub use testkit::TOKEN;
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 
 pub struct World {
@@ -101,11 +99,9 @@ impl World {
         let store = Store::open(options).await.expect("the database opens");
         store.migrate().await.expect("migrations");
         store.join().await.expect("the node joins");
-        let pepper = Pepper::new(b"pepper");
-        store.insert_token("test", &pepper.hash(TOKEN)).await.expect("a token");
-        let targets = TargetPolicy::new(Vec::new()).expect("a policy");
-        let options = ApiOptions { max_payload_bytes: MAX_PAYLOAD_BYTES, targets };
-        let router = api::router::router(AppState::new(store.clone(), pepper, options));
+        let limit = MAX_PAYLOAD_BYTES;
+        let state = access::state(&store, |parts| parts.options.max_payload_bytes = limit).await;
+        let router = api::router::router(state);
         let started = Mutex::new(Started::of(&store));
         Self { store, clock, router, started, _database: database }
     }
@@ -175,7 +171,7 @@ impl World {
         };
         change(&mut endpoint);
         let secret = Secret::generate_hmac(self.store.entropy());
-        assert!(self.store.insert_endpoint(&endpoint, &secret).await.expect("an endpoint"));
+        assert!(self.store.insert_endpoint(&endpoint, &secret, &by()).await.expect("an endpoint"));
         endpoint
     }
 

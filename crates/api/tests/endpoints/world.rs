@@ -3,16 +3,14 @@
 
 use std::ops::Deref;
 
-use api::{ApiOptions, AppState};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};
 use http_body_util::BodyExt;
 use model::endpoint::Endpoint;
-use model::target::TargetPolicy;
-use model::token::Pepper;
 use serde_json::{Value, json};
 use store::{AppRef, Lease, Store};
+use testkit::access;
 use testkit::databases::FromDatabase;
 use testkit::test_store::Started;
 use testkit::{TOKEN, TestDatabase, TestStore};
@@ -36,11 +34,9 @@ impl Deref for World {
 impl FromDatabase for World {
     async fn from_database(database: TestDatabase) -> Self {
         let store = TestStore::from_database(database).await;
-        let pepper = Pepper::new(b"pepper");
-        store.insert_token("test", &pepper.hash(TOKEN)).await.expect("a token");
-        let targets = TargetPolicy::new(Vec::new()).expect("a policy");
-        let options = ApiOptions { max_payload_bytes: 64 * 1024, targets };
-        let router = api::router::router(AppState::new((*store).clone(), pepper, options));
+        let limit = 64 * 1024;
+        let state = access::state(&store, |parts| parts.options.max_payload_bytes = limit).await;
+        let router = api::router::router(state);
         let started = Mutex::new(store.started());
         Self { store, router, started }
     }

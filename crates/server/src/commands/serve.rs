@@ -1,21 +1,30 @@
 //! `doorbell serve`: store → engine → router → listen → shut down, one screen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use api::access::service::{self, NewServiceToken};
 use api::serve::ServeOptions;
+use keys::Keys;
+use model::access::Role;
+use store::{KeyQuery, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::assembly::{self, Opened, StartError};
+use crate::assembly::{self, StartError};
 use crate::config::Config;
 use crate::{lock, tls};
+
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// Files and connections that this process asks to be allowed.
 const MAX_OPEN_FILES: u64 = 65_536;
 
 pub async fn serve(config: Config) -> Result<(), StartError> {
+    let mut signals = Signals::listen()?;
     // A connection is a file; many systems allow a process only 1,024 until it asks for more.
     if let Err(error) = rlimit::increase_nofile_limit(MAX_OPEN_FILES) {
         tracing::warn!(%error, "the limit of open files stays as it is");
@@ -26,13 +35,18 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         if roles.worker { lock::lock_sqlite(&url).map_err(StartError::Other)? } else { None };
     let opened = assembly::open(&config).await?;
     assembly::prepare(&opened.store, config.database.migrate).await?;
-    let token = first_token(&config, &opened).await?;
+    let keys = assembly::keys(&config, &opened).await?;
+    let token = first_token(&config, &keys).await?;
     warn_of_allowed_targets(&config);
 
     let (stop, stopping) = watch::channel(false);
     let mut parts = JoinSet::new();
-    if roles.worker {
+    parts.spawn(count_nodes(opened.store.clone(), opened.nodes.clone(), stopping.clone()));
+    // Revocations wait for every process that has joined. Of a SQLite file one process alone is it.
+    if roles.worker || url.starts_with("postgres") {
         opened.store.join().await?;
+    }
+    if roles.worker {
         parts.spawn(assembly::engine(&config, opened.store.clone())?.run(stopping.clone()));
     }
     if roles.api {
@@ -40,14 +54,14 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
             StartError::Other(format!("cannot listen on {}: {error}", config.server.listen))
         })?;
         greet(&config, &listener, token.as_deref())?;
-        let state = assembly::app_state(&config, opened.store.clone(), opened.pepper)?;
+        let state = assembly::app_state(&config, opened.store.clone(), keys.clone())?;
         let options = serve_options(&config)?;
         parts.spawn(api::serve::serve(listener, api::router::router(state), options, stopping));
     }
 
-    wait_for_signal().await?;
+    signals.next().await;
     tracing::info!("stopping: finishing what is under way");
-    tokio::spawn(exit_at_next_signal());
+    tokio::spawn(exit_at_next(signals));
     stop.send_replace(true);
     let limit = Duration::from_millis(config.server.shutdown_timeout_ms);
     let finished =
@@ -56,6 +70,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         tracing::warn!("not everything finished in time; its leases are freed");
         parts.shutdown().await;
     }
+    keys.close().await;
     opened.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -78,18 +93,19 @@ fn serve_options(config: &Config) -> Result<ServeOptions, StartError> {
 }
 
 /// The token to show: one that was made just now, because there was none.
-async fn first_token(config: &Config, opened: &Opened) -> Result<Option<String>, StartError> {
+async fn first_token(config: &Config, keys: &Keys) -> Result<Option<String>, StartError> {
+    let by = assembly::operator();
     if let Some(token) = &config.auth.admin_token {
-        let hash = opened.pepper.hash(token.expose());
-        opened.store.insert_token("from the configuration", &hash).await?;
+        let new = NewServiceToken::with_role("from the configuration", Role::Owner);
+        service::adopt(keys, new, token.expose(), &by).await?;
         return Ok(None);
     }
-    if opened.store.has_tokens().await? {
+    // Keys without an app are the instance's own.
+    if !keys.store().keys(&KeyQuery::default()).await?.data.is_empty() {
         return Ok(None);
     }
-    let token = model::token::generate(&opened.entropy);
-    opened.store.insert_token("first", &opened.pepper.hash(&token)).await?;
-    Ok(Some(token))
+    let new = NewServiceToken::with_role("first", Role::Owner);
+    Ok(Some(service::mint(keys, new, &by).await?.token))
 }
 
 #[expect(clippy::print_stdout, reason = "the newcomer's first lines")]
@@ -113,19 +129,48 @@ fn warn_of_allowed_targets(config: &Config) {
     }
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Limits that Redis cannot share out are divided by the number of living processes.
+async fn count_nodes(store: Store, nodes: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        match store.confirmations().await {
+            Ok(living) => {
+                let count = u32::try_from(living.len()).unwrap_or(u32::MAX).max(1);
+                nodes.store(count, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(%error, "living nodes not counted"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(COUNT_EVERY) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
     }
-    Ok(())
+}
+
+/// Requests to stop. They are listened to from the very start: one that comes while the process
+/// is still starting is not lost.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Whoever signals twice does not want to wait. Leases are rescued by the next start.
-async fn exit_at_next_signal() {
-    if wait_for_signal().await.is_ok() {
-        std::process::exit(1);
-    }
+async fn exit_at_next(mut signals: Signals) {
+    signals.next().await;
+    std::process::exit(1);
 }

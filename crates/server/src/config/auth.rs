@@ -1,15 +1,27 @@
 use std::fmt;
 
-use super::format::Format;
+use ipnet::IpNet;
+
+use super::delivery::networks;
+use super::format::{Format, whole};
 use super::setting::section;
 
 const MIN_TOKEN_CHARACTERS: usize = 16;
+const MAX_PER_MINUTE: u64 = 1_000_000_000;
 
 section! {
-    /// Who may call the API.
+    /// Who may call the API, and how often.
     Auth = "auth" {
         /// The first admin token, instead of a generated one. Has no flag: a command line is no place for a secret.
         admin_token: Option<Secret> = "", "DOORBELL_ADMIN_TOKEN", token().optional();
+        /// Proxies in front of this server: what they say in X-Forwarded-For is believed.
+        trusted_proxies: Vec<IpNet> = "", "DOORBELL_TRUSTED_PROXIES", networks();
+        /// Requests of one token per minute; 0: no limit.
+        requests_per_token: u64 = "6000000", "DOORBELL_REQUESTS_PER_TOKEN", whole(0..=MAX_PER_MINUTE);
+        /// Requests from one address per minute; 0: no limit.
+        requests_per_address: u64 = "6000000", "DOORBELL_REQUESTS_PER_ADDRESS", whole(0..=MAX_PER_MINUTE);
+        /// Messages published into one application per minute; 0: no limit.
+        messages_per_app: u64 = "6000000", "DOORBELL_MESSAGES_PER_APP", whole(0..=MAX_PER_MINUTE);
     }
 }
 

@@ -44,7 +44,7 @@ fn retry_schedule() -> Format<RetrySchedule> {
     Format::new(expects, |text| text.parse().map_err(|error| format!("is no schedule ({error})")))
 }
 
-fn networks() -> Format<Vec<IpNet>> {
+pub(super) fn networks() -> Format<Vec<IpNet>> {
     list("networks with a comma between, such as 10.0.0.0/8,fd00::/8", |text| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         network.map_err(|_| "is neither a network nor an address".to_owned())

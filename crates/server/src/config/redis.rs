@@ -3,7 +3,7 @@ use super::format::{Format, url};
 use super::setting::section;
 
 section! {
-    /// Redis, for limits that several processes share. Checked now, used by a later release.
+    /// Redis, for limits that several processes share. It keeps nothing that is not also elsewhere.
     Redis = "redis" {
         /// Redis server; empty: none.
         url: Option<ServiceUrl> = "", "DOORBELL_REDIS_URL", redis_url().optional();

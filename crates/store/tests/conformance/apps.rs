@@ -1,5 +1,6 @@
 use model::app::App;
 use store::{AppRef, PublishError};
+use testkit::by;
 use testkit::test_store::new_message;
 use testkit::{TestStore, on_both};
 
@@ -20,7 +21,7 @@ on_both! {
         full.metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         full.updated_at = db.clock.now().plus_ms(1);
         for app in [&bare, &full] {
-            assert!(db.insert_app(app).await.unwrap());
+            assert!(db.insert_app(app, &by()).await.unwrap());
             assert_eq!(find(&db, app.id.as_str()).await.as_ref(), Some(app));
         }
         assert_eq!(find(&db, "acme-1").await, Some(full));
@@ -33,22 +34,22 @@ on_both! {
         one.uid = Some("taken".to_owned());
         let mut two = db.new_app("two");
         two.uid = Some("taken".to_owned());
-        assert!(db.insert_app(&one).await.unwrap());
-        assert!(!db.insert_app(&two).await.unwrap());
+        assert!(db.insert_app(&one, &by()).await.unwrap());
+        assert!(!db.insert_app(&two, &by()).await.unwrap());
         two.uid = None;
-        assert!(db.insert_app(&two).await.unwrap());
-        assert!(db.insert_app(&db.new_app("another without")).await.unwrap());
+        assert!(db.insert_app(&two, &by()).await.unwrap());
+        assert!(db.insert_app(&db.new_app("another without"), &by()).await.unwrap());
         let stored = find(&db, two.id.as_str()).await;
         two.uid = Some("taken".to_owned());
         two.name = "changed".to_owned();
-        assert!(!db.update_app(&two).await.unwrap());
+        assert!(!db.update_app(&two, &by()).await.unwrap());
         assert_eq!(find(&db, two.id.as_str()).await, stored);
     }
 
     async fn an_update_saves_all_but_the_moment_of_creation(db: TestStore) {
         let mut app = db.new_app("before");
         app.throttle_rate = Some(5);
-        assert!(db.insert_app(&app).await.unwrap());
+        assert!(db.insert_app(&app, &by()).await.unwrap());
         let created_at = app.created_at;
         app.uid = Some("after".to_owned());
         app.name = "after".to_owned();
@@ -56,7 +57,7 @@ on_both! {
         app.metadata = [("a".to_owned(), "b".to_owned())].into();
         app.created_at = created_at.plus_ms(7);
         app.updated_at = created_at.plus_ms(9);
-        assert!(db.update_app(&app).await.unwrap());
+        assert!(db.update_app(&app, &by()).await.unwrap());
         app.created_at = created_at;
         assert_eq!(find(&db, "after").await, Some(app));
     }
@@ -66,8 +67,8 @@ on_both! {
         let (other, kept) = app_with_endpoint(&db).await;
         db.change(app, endpoint, |endpoint| endpoint.paused_at = Some(endpoint.created_at)).await;
         db.message(app).await;
-        assert!(db.delete_app(app).await.unwrap());
-        assert!(!db.delete_app(app).await.unwrap());
+        assert!(db.delete_app(app, &by()).await.unwrap());
+        assert!(!db.delete_app(app, &by()).await.unwrap());
         assert_eq!(find(&db, app.as_str()).await, None);
         assert!(db.endpoint_in_app(app, endpoint.as_str()).await.unwrap().is_none());
         assert!(db.current_secret(endpoint).await.unwrap().is_none());

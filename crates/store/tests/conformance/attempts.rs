@@ -4,6 +4,7 @@ use model::attempt::{Attempt, AttemptDetail, ErrorKind, Timing};
 use model::delivery::Trigger;
 use model::{AppId, AttemptId};
 use store::{After, AttemptQuery, Lease, MessageFilter, NewMessage, Page};
+use testkit::by;
 use testkit::test_store::{Started, attempt, new_message};
 use testkit::{TestStore, on_both};
 
@@ -199,13 +200,13 @@ on_both! {
         let (app, _) = app_with_endpoint(&db).await;
         let made = tried(&db, &mut started, app, 2).await;
         let stranger = db.app().await;
-        assert!(!db.erase_response(stranger, made[0]).await.unwrap());
+        assert!(!db.erase_response(stranger, made[0], &by()).await.unwrap());
         let body = async |id| db.attempt_in_app(app, id).await.unwrap().unwrap().response_body;
         assert_eq!(body(made[0]).await, b"a body");
-        assert!(db.erase_response(app, made[0]).await.unwrap());
+        assert!(db.erase_response(app, made[0], &by()).await.unwrap());
         assert_eq!(body(made[0]).await, b"");
         assert_eq!(body(made[1]).await, b"a body");
         let none = AttemptId::new(&made[0].delivery_id(), 60);
-        assert!(!db.erase_response(app, none).await.unwrap());
+        assert!(!db.erase_response(app, none, &by()).await.unwrap());
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use model::{DeliveryId, EndpointId, Timestamp};
 use store::{After, LEASE_MS, NewMessage, Store};
+use testkit::by;
 use testkit::test_store::{MAX_IN_FLIGHT, Started, new_message};
 use testkit::{TestStore, on_both};
 
@@ -239,7 +240,7 @@ on_both! {
         let mut started = db.started();
         let (app, endpoint) = app_with_endpoint(&db).await;
         let queued = due_in(&db, endpoint, &[1_000]).await;
-        db.erase_payload(app, queued[0].message_id()).await.unwrap();
+        db.erase_payload(app, queued[0].message_id(), &by()).await.unwrap();
         db.advance_ms(1_000);
         db.claim().await.unwrap();
         let lease = started.next().await;

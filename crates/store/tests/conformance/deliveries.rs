@@ -2,6 +2,7 @@ use model::attempt::ErrorKind;
 use model::delivery::{Delivery, State, Trigger};
 use model::{AppId, DeliveryId, EndpointId};
 use store::{After, Cancel, DeliveryQuery, DeliveryRow, MessageFilter, NewMessage};
+use testkit::by;
 use testkit::test_store::{attempt, new_message};
 use testkit::{TestStore, on_both};
 
@@ -193,7 +194,7 @@ on_both! {
         db.message(app).await;
         let lease = started.next().await;
         let id = lease.delivery_id;
-        let cancel = async |app| db.cancel_delivery_if_queued(app, id).await.unwrap();
+        let cancel = async |app| db.cancel_delivery_if_queued(app, id, &by()).await.unwrap();
         assert_eq!(cancel(app).await, Cancel::TooLate(State::Leased));
         let due = db.clock.now().plus_ms(1_000);
         assert!(settle(&db, &lease, 500, After::RetryAt(due)).await);
@@ -211,7 +212,7 @@ on_both! {
         // Another in the same hour adds to the sum.
         let later = db.message_with(app, |it| it.deliver_at = Some(due.plus_ms(9_999))).await;
         let queued = db.deliveries_of_message(app, later.id).await.unwrap()[0].delivery.id;
-        let canceled = db.cancel_delivery_if_queued(app, queued).await.unwrap();
+        let canceled = db.cancel_delivery_if_queued(app, queued, &by()).await.unwrap();
         assert_eq!(canceled, Cancel::Canceled);
         assert_eq!(db.counts(endpoint, now, now.plus_ms(1)).await.unwrap().canceled, 2);
     }
@@ -247,7 +248,7 @@ on_both! {
         for _ in 0..2 {
             db.advance_ms(1);
             let parent = *chain.last().unwrap();
-            let id = db.resend(app, endpoint, message).await.unwrap();
+            let id = db.resend(app, endpoint, message, &by()).await.unwrap();
             let row = db.delivery_in_app(app, id).await.unwrap().unwrap().delivery;
             assert_eq!((row.state, row.trigger), (State::Queued, Trigger::Manual));
             assert_eq!((row.parent_id, row.root_id), (Some(parent), Some(chain[0])));
@@ -257,7 +258,7 @@ on_both! {
         let resent = started.next().await;
         assert_eq!((resent.trigger, resent.attempts), (Trigger::Manual, 0));
         let other = db.endpoint(app).await;
-        let to_other = db.resend(app, other, message).await.unwrap();
+        let to_other = db.resend(app, other, message, &by()).await.unwrap();
         let row = db.delivery_in_app(app, to_other).await.unwrap().unwrap().delivery;
         assert_eq!((row.parent_id, row.root_id), (None, None));
         assert_eq!(db.deliveries_of_message(app, message).await.unwrap().len(), 4);

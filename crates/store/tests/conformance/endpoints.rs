@@ -2,6 +2,7 @@ use model::AppId;
 use model::endpoint::{BodySignature, Disabled, DisabledReason, Endpoint};
 use model::message::Outcome;
 use model::signature::Secret;
+use testkit::by;
 use testkit::{TestStore, on_both};
 
 use crate::world::{ODD, app_with_endpoint, claim_all, execute, keys, pages, raw, walk};
@@ -36,7 +37,7 @@ on_both! {
         let app = db.app().await;
         let secret = Secret::generate_hmac(&db.entropy);
         for endpoint in [db.new_endpoint(app), full(&db, app)] {
-            assert!(db.insert_endpoint(&endpoint, &secret).await.unwrap());
+            assert!(db.insert_endpoint(&endpoint, &secret, &by()).await.unwrap());
             assert_eq!(find(&db, app, endpoint.id.as_str()).await, Some(endpoint));
         }
         assert!(find(&db, app, "full").await.is_some());
@@ -47,10 +48,10 @@ on_both! {
         let (app, id) = app_with_endpoint(&db).await;
         let bare = find(&db, app, id.as_str()).await.unwrap();
         let mut changed = Endpoint { id, ..full(&db, app) };
-        assert!(db.update_endpoint(&changed).await.unwrap());
+        assert!(db.update_endpoint(&changed, &by()).await.unwrap());
         assert_eq!(find(&db, app, "full").await, Some(changed.clone()));
         changed = Endpoint { created_at: bare.created_at.plus_ms(9), ..bare.clone() };
-        assert!(db.update_endpoint(&changed).await.unwrap());
+        assert!(db.update_endpoint(&changed, &by()).await.unwrap());
         assert_eq!(find(&db, app, id.as_str()).await, Some(bare));
     }
 
@@ -58,15 +59,15 @@ on_both! {
         let (app, other) = (db.app().await, db.app().await);
         let named = |app| Endpoint { uid: Some("u".to_owned()), ..db.new_endpoint(app) };
         let secret = Secret::generate_hmac(&db.entropy);
-        assert!(db.insert_endpoint(&named(app), &secret).await.unwrap());
+        assert!(db.insert_endpoint(&named(app), &secret, &by()).await.unwrap());
         let refused = named(app);
-        assert!(!db.insert_endpoint(&refused, &secret).await.unwrap());
+        assert!(!db.insert_endpoint(&refused, &secret, &by()).await.unwrap());
         assert!(db.current_secret(refused.id).await.unwrap().is_none(), "nothing is left of it");
-        assert!(db.insert_endpoint(&named(other), &secret).await.unwrap());
+        assert!(db.insert_endpoint(&named(other), &secret, &by()).await.unwrap());
         let free = db.endpoint(app).await;
         let stored = find(&db, app, free.as_str()).await;
         let wish = Endpoint { id: free, description: "changed".to_owned(), ..named(app) };
-        assert!(!db.update_endpoint(&wish).await.unwrap());
+        assert!(!db.update_endpoint(&wish, &by()).await.unwrap());
         assert_eq!(find(&db, app, free.as_str()).await, stored);
     }
 
@@ -78,12 +79,12 @@ on_both! {
         assert_eq!(db.endpoints_in_app(stranger, &pages(9)).await.unwrap().data, []);
         let mut wish = full(&db, stranger);
         wish.id = id;
-        db.update_endpoint(&wish).await.unwrap();
-        assert!(!db.delete_endpoint(stranger, id).await.unwrap());
+        db.update_endpoint(&wish, &by()).await.unwrap();
+        assert!(!db.delete_endpoint(stranger, id, &by()).await.unwrap());
         let gone = DisabledReason::Gone;
-        assert!(!db.disable_endpoint_if_enabled(stranger, id, gone).await.unwrap());
+        assert!(!db.disable_endpoint_if_enabled(stranger, id, gone, &by()).await.unwrap());
         let secret = db.current_secret(id).await.unwrap().unwrap().to_text();
-        db.rotate_secret(stranger, id, &Secret::generate_hmac(&db.entropy), 0).await.unwrap();
+        db.rotate_secret(stranger, id, &Secret::generate_hmac(&db.entropy), 0, &by()).await.unwrap();
         assert_eq!(db.current_secret(id).await.unwrap().unwrap().to_text(), secret);
         assert_eq!(find(&db, app, id.as_str()).await, own);
         assert_eq!(db.hold_of(id).await.unwrap(), None);
@@ -95,14 +96,14 @@ on_both! {
         let kept = db.endpoint(app).await;
         db.change(app, id, |endpoint| endpoint.paused_at = Some(endpoint.created_at)).await;
         db.message(app).await;
-        assert!(db.delete_endpoint(app, id).await.unwrap());
-        assert!(!db.delete_endpoint(app, id).await.unwrap());
+        assert!(db.delete_endpoint(app, id, &by()).await.unwrap());
+        assert!(!db.delete_endpoint(app, id, &by()).await.unwrap());
         assert!(find(&db, app, id.as_str()).await.is_none());
         assert!(db.current_secret(id).await.unwrap().is_none());
         assert_eq!(db.hold_of(id).await.unwrap(), None);
         assert_eq!(claim_all(&db).await, 0, "nobody delivers to it any more");
         assert!(db.current_secret(kept).await.unwrap().is_some());
-        db.delete_endpoint(app, kept).await.unwrap();
+        db.delete_endpoint(app, kept, &by()).await.unwrap();
         assert_eq!(db.message(app).await.outcome, Outcome::NoMatch);
     }
 
@@ -110,8 +111,8 @@ on_both! {
         let app = db.app().await;
         let id = db.endpoint_with(app, |endpoint| endpoint.throttle_rate = Some(100)).await;
         db.message(app).await;
-        assert!(db.disable_endpoint_if_enabled(app, id, DisabledReason::Gone).await.unwrap());
-        assert!(!db.disable_endpoint_if_enabled(app, id, DisabledReason::ByHand).await.unwrap());
+        assert!(db.disable_endpoint_if_enabled(app, id, DisabledReason::Gone, &by()).await.unwrap());
+        assert!(!db.disable_endpoint_if_enabled(app, id, DisabledReason::ByHand, &by()).await.unwrap());
         let disabled = find(&db, app, id.as_str()).await.unwrap().disabled;
         assert_eq!(disabled, Some(Disabled { at: db.clock.now(), reason: DisabledReason::Gone }));
         assert_eq!(db.message(app).await.outcome, Outcome::AllDisabled);

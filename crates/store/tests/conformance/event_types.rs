@@ -1,6 +1,7 @@
 use model::EventTypeId;
 use model::event_type::EventType;
 use serde_json::json;
+use testkit::by;
 use testkit::test_store::new_message;
 use testkit::{TestStore, on_both};
 
@@ -38,7 +39,7 @@ fn full(db: &TestStore, name: &str) -> EventType {
 }
 
 async fn insert(db: &TestStore, event_type: &EventType) {
-    assert!(db.insert_event_type(event_type).await.unwrap());
+    assert!(db.insert_event_type(event_type, &by()).await.unwrap());
 }
 
 on_both! {
@@ -57,7 +58,7 @@ on_both! {
     async fn a_name_is_taken_once(db: TestStore) {
         let first = bare(&db, "a");
         insert(&db, &first).await;
-        assert!(!db.insert_event_type(&full(&db, "a")).await.unwrap());
+        assert!(!db.insert_event_type(&full(&db, "a"), &by()).await.unwrap());
         assert_eq!(db.event_type("a").await.unwrap(), Some(first));
     }
 
@@ -66,17 +67,17 @@ on_both! {
         insert(&db, &first).await;
         db.advance_ms(5);
         let wish = full(&db, "a");
-        db.update_event_type(&wish).await.unwrap();
+        db.update_event_type(&wish, &by()).await.unwrap();
         let expected = EventType { id: first.id, created_at: first.created_at, ..wish };
         assert_eq!(db.event_type("a").await.unwrap(), Some(expected));
-        db.update_event_type(&first).await.unwrap();
+        db.update_event_type(&first, &by()).await.unwrap();
         assert_eq!(db.event_type("a").await.unwrap(), Some(first));
     }
 
     async fn deleted_is_gone(db: TestStore) {
         insert(&db, &bare(&db, "a")).await;
-        assert!(db.delete_event_type("a").await.unwrap());
-        assert!(!db.delete_event_type("a").await.unwrap());
+        assert!(db.delete_event_type("a", &by()).await.unwrap());
+        assert!(!db.delete_event_type("a", &by()).await.unwrap());
         assert_eq!(db.event_type("a").await.unwrap(), None);
     }
 
@@ -122,7 +123,7 @@ on_both! {
         db.advance_ms(10_000);
         assert_eq!(db.claim().await.unwrap().count, 1);
 
-        db.delete_event_type("contact.created").await.unwrap();
+        db.delete_event_type("contact.created", &by()).await.unwrap();
         assert_eq!(schedule(&db).await, usual);
         elsewhere.close().await;
     }

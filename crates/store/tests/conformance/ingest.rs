@@ -6,6 +6,7 @@ use model::endpoint::{Disabled, DisabledReason};
 use model::message::Outcome;
 use model::{AppId, EndpointId, Timestamp};
 use store::{After, LEASE_MS, NewMessage, PublishError, Published};
+use testkit::by;
 use testkit::test_store::{ENDPOINT_MAX_IN_FLIGHT, MAX_IN_FLIGHT, Started, new_message};
 use testkit::{TestStore, on_both};
 
@@ -206,7 +207,7 @@ on_both! {
         let again = NewMessage { event_id: Some("e".to_owned()), ..keyed(app, "e") };
         assert_eq!(db.ingest(again).await.unwrap(), Published { repeated: true, ..with_id });
         assert_ne!(db.ingest(keyed(other, "k")).await.unwrap().id, first.id, "an app's own");
-        db.erase_payload(app, first.id).await.unwrap();
+        db.erase_payload(app, first.id, &by()).await.unwrap();
         assert!(db.ingest(keyed(app, "k")).await.unwrap().repeated, "nothing left to compare");
         assert_eq!(raw::<i64>(&db, "select count(*) from message").await, 3);
     }

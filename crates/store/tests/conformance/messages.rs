@@ -2,6 +2,7 @@ use bytes::Bytes;
 use model::message::{Message, Outcome};
 use model::{AppId, MessageId};
 use store::{MessageFilter, MessageQuery, NewMessage};
+use testkit::by;
 use testkit::test_store::new_message;
 use testkit::{TestStore, on_both};
 
@@ -193,14 +194,14 @@ on_both! {
     async fn a_payload_is_erased_on_demand(db: TestStore) {
         let (app, stranger) = (db.app().await, db.app().await);
         let (one, two) = (db.message(app).await.id, db.message(app).await.id);
-        assert!(!db.erase_payload(stranger, one).await.unwrap());
+        assert!(!db.erase_payload(stranger, one, &by()).await.unwrap());
         assert!(find(&db, app, one.as_str()).await.unwrap().payload.is_some());
-        assert!(db.erase_payload(app, one).await.unwrap());
+        assert!(db.erase_payload(app, one, &by()).await.unwrap());
         let erased = find(&db, app, one.as_str()).await.unwrap();
         assert_eq!((erased.payload, erased.event_type.as_str()), (None, "contact.created"));
         assert!(find(&db, app, two.as_str()).await.unwrap().payload.is_some());
         let none = MessageId::new(db.clock.now(), &db.entropy);
-        assert!(!db.erase_payload(app, none).await.unwrap());
+        assert!(!db.erase_payload(app, none, &by()).await.unwrap());
     }
 
     async fn a_payload_ends_when_its_message_says(db: TestStore) {

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use model::delivery::State;
 use store::{After, LEASE_MS, Store};
+use testkit::by;
 use testkit::server::PATIENCE;
 use testkit::test_store::{Started, attempt, new_message, options};
 use testkit::{TestStore, on_both};
@@ -132,7 +133,7 @@ fn killed(url: &str) -> model::DeliveryId {
             created_at: testkit::START,
             updated_at: testkit::START,
         };
-        store.insert_app(&app).await.unwrap();
+        store.insert_app(&app, &by()).await.unwrap();
         let endpoint = model::endpoint::Endpoint {
             id: model::EndpointId::new(testkit::START, store.entropy()),
             app_id: app.id,
@@ -152,7 +153,7 @@ fn killed(url: &str) -> model::DeliveryId {
             updated_at: testkit::START,
         };
         let secret = model::signature::Secret::generate_hmac(store.entropy());
-        store.insert_endpoint(&endpoint, &secret).await.unwrap();
+        store.insert_endpoint(&endpoint, &secret, &by()).await.unwrap();
         store.ingest(new_message(app.id)).await.unwrap();
         started.next().await.delivery_id
     });

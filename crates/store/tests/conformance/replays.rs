@@ -3,6 +3,7 @@ use model::filter::Filter;
 use model::task::{Selection, Task, TaskStatus, Work};
 use model::{AppId, DeliveryId, EndpointId, MessageId};
 use store::{After, NewMessage};
+use testkit::by;
 use testkit::test_store::{Started, new_message};
 use testkit::{TestStore, on_both};
 
@@ -29,7 +30,7 @@ async fn run(db: &TestStore, app: AppId, work: Work) -> Task {
 }
 
 async fn run_for(db: &TestStore, app: AppId, work: Work, filter: &Filter) -> Task {
-    let mut task = db.insert_task(Some(app), work).await.unwrap();
+    let mut task = db.insert_task(Some(app), work, &by()).await.unwrap();
     for _ in 0..100 {
         assert!(db.step_task(&mut task, filter).await.unwrap());
         assert_eq!(db.task(task.id).await.unwrap().as_ref().map(|it| it.status), Some(task.status));
@@ -78,12 +79,12 @@ on_both! {
         ended(&db, &mut started, message(), 200, After::Succeeded).await;
         ended(&db, &mut started, message(), 200, After::Canceled).await;
         let covered = ended(&db, &mut started, message(), 500, After::Failed).await;
-        db.resend(app, endpoint, covered.0).await.unwrap();
+        db.resend(app, endpoint, covered.0, &by()).await.unwrap();
         db.claim().await.unwrap();
         let again = started.next().await;
         assert!(crate::world::settle(&db, &again, 200, After::Succeeded).await);
         let gone = ended(&db, &mut started, message(), 500, After::Failed).await;
-        db.erase_payload(app, gone.0).await.unwrap();
+        db.erase_payload(app, gone.0, &by()).await.unwrap();
         let until = db.clock.now();
         ended(&db, &mut started, message(), 500, After::Failed).await;
         let selection = Selection { since, until, ..all(&db, app, endpoint) };
@@ -104,7 +105,7 @@ on_both! {
         let mut expected: Vec<_> =
             publish(&db, app, 3).await.iter().map(|it| (it.id, None)).collect();
         let erased = db.message(app).await.id;
-        db.erase_payload(app, erased).await.unwrap();
+        db.erase_payload(app, erased, &by()).await.unwrap();
         let late = db.endpoint(app).await;
         db.message(app).await;
         let (other, _) = app_with_endpoint(&db).await;
@@ -176,7 +177,7 @@ on_both! {
         publish(&db, app, 600).await;
         let second = db.reopen().await;
         let work = Work::BulkReplay(all(&db, app, endpoint));
-        let task = db.insert_task(Some(app), work).await.unwrap();
+        let task = db.insert_task(Some(app), work, &by()).await.unwrap();
         let none = Filter::default();
         let (mut here, mut there) = (task.clone(), task);
         for _ in 0..3 {
@@ -200,7 +201,7 @@ on_both! {
         let to = |only| NewMessage { only_endpoint: Some(only), ..new_message(app) };
         let (_, delivery) = ended(&db, &mut started, to(kept), 200, After::Succeeded).await;
         publish_all(&db, vec![to(gone); 600]).await;
-        db.delete_endpoint(app, gone).await.unwrap();
+        db.delete_endpoint(app, gone, &by()).await.unwrap();
         let work = Work::Purge { app_id: app, endpoint_id: Some(gone) };
         assert_eq!(run(&db, app, work).await.progress.done, 601);
         assert_eq!(count(&db, "select count(*) from delivery").await, 1);
@@ -217,7 +218,7 @@ on_both! {
         let (other, _) = app_with_endpoint(&db).await;
         ended(&db, &mut started, new_message(other), 500, After::Failed).await;
         publish(&db, app, 600).await;
-        db.delete_app(app).await.unwrap();
+        db.delete_app(app, &by()).await.unwrap();
         let work = Work::Purge { app_id: app, endpoint_id: None };
         assert_eq!(run(&db, app, work).await.progress.done, 601);
         for sql in [

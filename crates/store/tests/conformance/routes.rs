@@ -1,5 +1,6 @@
 use model::message::Outcome;
 use store::{After, AppRef};
+use testkit::by;
 use testkit::test_store::{Started, new_message};
 use testkit::{TestStore, on_both};
 
@@ -35,7 +36,7 @@ on_both! {
         assert!(elsewhere.settle(settlement).await.unwrap());
         db.change(app, endpoint, |e| e.filter.event_types = vec!["other".to_owned()]).await;
         assert_eq!(elsewhere.ingest(new_message(app)).await.unwrap().outcome, Outcome::NoMatch);
-        assert!(db.delete_app(app).await.unwrap());
+        assert!(db.delete_app(app, &by()).await.unwrap());
         assert!(elsewhere.ingest(new_message(app)).await.is_err());
         elsewhere.close().await;
     }

@@ -1,6 +1,7 @@
 use model::signature::Secret;
 use model::{AppId, EndpointId};
 use store::{After, Route};
+use testkit::by;
 use testkit::test_store::Started;
 use testkit::{TestStore, on_both};
 
@@ -15,7 +16,7 @@ async fn current(db: &TestStore, endpoint: EndpointId) -> String {
 
 async fn rotate(db: &TestStore, app: AppId, endpoint: EndpointId, grace_ms: u64) -> String {
     let secret = Secret::generate_hmac(&db.entropy);
-    db.rotate_secret(app, endpoint, &secret, grace_ms).await.unwrap();
+    db.rotate_secret(app, endpoint, &secret, grace_ms, &by()).await.unwrap();
     secret.to_text()
 }
 
@@ -50,7 +51,7 @@ on_both! {
             Secret::generate_ed25519(&db.entropy),
         ] {
             let endpoint = db.new_endpoint(app);
-            assert!(db.insert_endpoint(&endpoint, &secret).await.unwrap());
+            assert!(db.insert_endpoint(&endpoint, &secret, &by()).await.unwrap());
             assert_eq!(current(&db, endpoint.id).await, secret.to_text());
         }
         let none = EndpointId::new(db.clock.now(), &db.entropy);
@@ -91,9 +92,10 @@ on_both! {
         let (app, endpoint) = app_with_endpoint(&db).await;
         let other = db.reopen().await;
         let secrets = [(); 2].map(|()| Secret::generate_hmac(&db.entropy));
+        let by = by();
         let (one, two) = tokio::join!(
-            db.rotate_secret(app, endpoint, &secrets[0], 1_000),
-            other.rotate_secret(app, endpoint, &secrets[1], 1_000),
+            db.rotate_secret(app, endpoint, &secrets[0], 1_000, &by),
+            other.rotate_secret(app, endpoint, &secrets[1], 1_000, &by),
         );
         one.unwrap();
         two.unwrap();

@@ -1,12 +1,13 @@
 use model::task::{Progress, Selection, Task, TaskStatus, Work};
 use model::{TaskId, Timestamp};
+use testkit::by;
 use testkit::{TestStore, on_both};
 
 use crate::world::{ODD, app_with_endpoint, keys, pages, walk};
 
 async fn purge(db: &TestStore) -> Task {
     let (app, _) = app_with_endpoint(db).await;
-    db.insert_task(None, Work::Purge { app_id: app, endpoint_id: None }).await.unwrap()
+    db.insert_task(None, Work::Purge { app_id: app, endpoint_id: None }, &by()).await.unwrap()
 }
 
 on_both! {
@@ -29,7 +30,7 @@ on_both! {
             Work::BulkReplay(selection),
             Work::Purge { app_id: app, endpoint_id: Some(endpoint) },
         ] {
-            let task = db.insert_task(Some(app), work.clone()).await.unwrap();
+            let task = db.insert_task(Some(app), work.clone(), &by()).await.unwrap();
             assert_eq!((&task.work, task.status), (&work, TaskStatus::Running));
             assert_eq!(db.task(task.id).await.unwrap(), Some(task));
         }
@@ -69,18 +70,18 @@ on_both! {
         expected.sort();
         let status = Some(TaskStatus::Running);
         walk(&expected, async |query| {
-            keys(db.tasks(&query, None).await.unwrap(), |task| task.id.to_string())
+            keys(db.tasks(&query, None, None).await.unwrap(), |task| task.id.to_string())
         })
         .await;
         walk(&expected, async |query| {
-            keys(db.tasks(&query, status).await.unwrap(), |task| task.id.to_string())
+            keys(db.tasks(&query, status, None).await.unwrap(), |task| task.id.to_string())
         })
         .await;
         let mut task = db.running_tasks().await.unwrap().remove(0);
         task.status = TaskStatus::Finished;
         db.advance_task_if_running(&task).await.unwrap();
-        let finished = db.tasks(&pages(9), Some(TaskStatus::Finished)).await.unwrap();
+        let finished = db.tasks(&pages(9), Some(TaskStatus::Finished), None).await.unwrap();
         assert_eq!(finished.data.len(), 1);
-        assert_eq!(db.tasks(&pages(9), status).await.unwrap().data.len(), 6);
+        assert_eq!(db.tasks(&pages(9), status, None).await.unwrap().data.len(), 6);
     }
 }

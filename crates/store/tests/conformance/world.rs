@@ -131,12 +131,5 @@ where
 
 /// Changes something past the store.
 pub async fn execute(db: &TestStore, sql: &'static str) {
-    let url = db.database.url();
-    if db.database.is_postgres() {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-    } else {
-        let mut connection = SqliteConnection::connect(url).await.unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-    }
+    db.database.execute(sql).await;
 }

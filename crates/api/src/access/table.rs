@@ -1,0 +1,184 @@
+//! Which permission each route needs: all of them, on one page.
+//!
+//! A test compares the table with the OpenAPI document, both ways; another walks every role over
+//! every route. A route that is missing here answers 403 to everybody.
+
+use std::collections::HashMap;
+
+use axum::http::Method;
+use model::access::Permission::{
+    self, AppsDelete, AppsRead, AppsWrite, AuditRead, DeliveriesWrite, EndpointsRead,
+    EndpointsWrite, EventTypesRead, EventTypesWrite, KeysRead, KeysVerify, KeysWrite,
+    KeyspacesRead, KeyspacesWrite, MembersRead, MembersWrite, MessagesErase, MessagesRead,
+    PortalWrite, Publish, SecretsRead, SecretsWrite, TasksRead, UsersRead, UsersWrite,
+};
+
+use self::Rule::{Anybody, In, On, Open, Within};
+use crate::problem::{Code, Problem, Result};
+
+/// What a route asks of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// No token.
+    Open,
+    /// A valid token, whatever it may do.
+    Anybody,
+    /// The permission in the app that the path names as `{app}`, or on the instance.
+    In(Permission),
+    /// The permission on the instance.
+    On(Permission),
+    /// The permission on the instance or in some app; the handler shows only what
+    /// `Caller::app_scope` permits.
+    Within(Permission),
+}
+
+/// Method, path below `/api/v1`, rule.
+pub type Route = (&'static str, &'static str, Rule);
+
+pub const BASE: &str = "/api/v1";
+
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    ("GET",    "/health",                                         Open),
+    ("GET",    "/health/live",                                    Open),
+    ("GET",    "/health/ready",                                   Open),
+
+    ("POST",   "/auth/login",                                     Open),
+    ("POST",   "/auth/refresh",                                   Open),
+    ("POST",   "/auth/logout",                                    Anybody),
+    ("GET",    "/auth/whoami",                                    Anybody),
+    ("POST",   "/auth/password",                                  Anybody),
+    ("POST",   "/auth/app-portal-access/{app}",                   In(PortalWrite)),
+    ("POST",   "/auth/app/{app}/expire-all",                      In(PortalWrite)),
+
+    ("GET",    "/user",                                           On(UsersRead)),
+    ("POST",   "/user",                                           On(UsersWrite)),
+    ("GET",    "/user/{user}",                                    On(UsersRead)),
+    ("PATCH",  "/user/{user}",                                    On(UsersWrite)),
+    ("DELETE", "/user/{user}",                                    On(UsersWrite)),
+    ("GET",    "/app/{app}/member",                               In(MembersRead)),
+    ("POST",   "/app/{app}/member",                               In(MembersWrite)),
+    ("GET",    "/app/{app}/member/{user}",                        In(MembersRead)),
+    ("PATCH",  "/app/{app}/member/{user}",                        In(MembersWrite)),
+    ("DELETE", "/app/{app}/member/{user}",                        In(MembersWrite)),
+
+    ("GET",    "/app",                                            Within(AppsRead)),
+    ("POST",   "/app",                                            On(AppsWrite)),
+    ("GET",    "/app/{app}",                                      In(AppsRead)),
+    ("PUT",    "/app/{app}",                                      In(AppsWrite)),
+    ("PATCH",  "/app/{app}",                                      In(AppsWrite)),
+    ("DELETE", "/app/{app}",                                      In(AppsDelete)),
+
+    ("GET",    "/app/{app}/endpoint",                             In(EndpointsRead)),
+    ("POST",   "/app/{app}/endpoint",                             In(EndpointsWrite)),
+    ("GET",    "/app/{app}/endpoint/{endpoint}",                  In(EndpointsRead)),
+    ("PUT",    "/app/{app}/endpoint/{endpoint}",                  In(EndpointsWrite)),
+    ("PATCH",  "/app/{app}/endpoint/{endpoint}",                  In(EndpointsWrite)),
+    ("DELETE", "/app/{app}/endpoint/{endpoint}",                  In(EndpointsWrite)),
+    ("GET",    "/app/{app}/endpoint/{endpoint}/secret",           In(SecretsRead)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/secret/rotate",    In(SecretsWrite)),
+    ("GET",    "/app/{app}/endpoint/{endpoint}/headers",          In(SecretsRead)),
+    ("PUT",    "/app/{app}/endpoint/{endpoint}/headers",          In(EndpointsWrite)),
+    ("PATCH",  "/app/{app}/endpoint/{endpoint}/headers",          In(EndpointsWrite)),
+    ("GET",    "/app/{app}/endpoint/{endpoint}/stats",            In(EndpointsRead)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/pause",            In(EndpointsWrite)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/resume",           In(EndpointsWrite)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/send-example",     In(DeliveriesWrite)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/recover",          In(DeliveriesWrite)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/replay-missing",   In(DeliveriesWrite)),
+    ("POST",   "/app/{app}/endpoint/{endpoint}/bulk-replay",      In(DeliveriesWrite)),
+    ("GET",    "/app/{app}/endpoint/{endpoint}/msg",              In(MessagesRead)),
+
+    ("GET",    "/event-type",                                     Within(EventTypesRead)),
+    ("POST",   "/event-type",                                     On(EventTypesWrite)),
+    ("GET",    "/event-type/{event_type}",                        Within(EventTypesRead)),
+    ("PUT",    "/event-type/{event_type}",                        On(EventTypesWrite)),
+    ("PATCH",  "/event-type/{event_type}",                        On(EventTypesWrite)),
+    ("DELETE", "/event-type/{event_type}",                        On(EventTypesWrite)),
+
+    ("POST",   "/app/{app}/msg",                                  In(Publish)),
+    ("POST",   "/app/{app}/msg/batch",                            In(Publish)),
+    ("POST",   "/app/{app}/msg/precheck/active",                  In(Publish)),
+    ("GET",    "/app/{app}/msg",                                  In(MessagesRead)),
+    ("GET",    "/app/{app}/msg/{msg}",                            In(MessagesRead)),
+    ("DELETE", "/app/{app}/msg/{msg}/content",                    In(MessagesErase)),
+    ("GET",    "/app/{app}/msg/{msg}/explain",                    In(MessagesRead)),
+    ("GET",    "/app/{app}/msg/{msg}/endpoint",                   In(MessagesRead)),
+    ("POST",   "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend", In(DeliveriesWrite)),
+
+    ("GET",    "/app/{app}/attempt/endpoint/{endpoint}",          In(MessagesRead)),
+    ("GET",    "/app/{app}/attempt/msg/{msg}",                    In(MessagesRead)),
+    ("GET",    "/app/{app}/msg/{msg}/attempt/{attempt}",          In(MessagesRead)),
+    ("DELETE", "/app/{app}/msg/{msg}/attempt/{attempt}/content",  In(MessagesErase)),
+
+    ("GET",    "/app/{app}/delivery",                             In(MessagesRead)),
+    ("GET",    "/app/{app}/delivery/{delivery}",                  In(MessagesRead)),
+    ("GET",    "/app/{app}/delivery/{delivery}/explain",          In(MessagesRead)),
+    ("POST",   "/app/{app}/delivery/{delivery}/cancel",           In(DeliveriesWrite)),
+
+    ("GET",    "/keyspace",                                       Within(KeyspacesRead)),
+    ("POST",   "/keyspace",                                       On(KeyspacesWrite)),
+    ("GET",    "/keyspace/{keyspace}",                            Within(KeyspacesRead)),
+    ("PUT",    "/keyspace/{keyspace}",                            On(KeyspacesWrite)),
+    ("PATCH",  "/keyspace/{keyspace}",                            On(KeyspacesWrite)),
+    ("DELETE", "/keyspace/{keyspace}",                            On(KeyspacesWrite)),
+
+    ("GET",    "/app/{app}/key",                                  In(KeysRead)),
+    ("POST",   "/app/{app}/key",                                  In(KeysWrite)),
+    ("POST",   "/app/{app}/key/bulk",                             In(KeysWrite)),
+    ("POST",   "/app/{app}/key/import",                           In(KeysWrite)),
+    ("GET",    "/app/{app}/key/{key}",                            In(KeysRead)),
+    ("PATCH",  "/app/{app}/key/{key}",                            In(KeysWrite)),
+    ("DELETE", "/app/{app}/key/{key}",                            In(KeysWrite)),
+    ("POST",   "/app/{app}/key/{key}/disable",                    In(KeysWrite)),
+    ("POST",   "/app/{app}/key/{key}/enable",                     In(KeysWrite)),
+    ("POST",   "/app/{app}/key/{key}/revoke",                     In(KeysWrite)),
+    ("POST",   "/app/{app}/key/{key}/rotate",                     In(KeysWrite)),
+    ("GET",    "/app/{app}/key/{key}/secret",                     In(KeysRead)),
+    ("POST",   "/app/{app}/key/{key}/secret/end-grace",           In(KeysWrite)),
+    ("GET",    "/app/{app}/key/{key}/usage",                      In(KeysRead)),
+    ("GET",    "/app/{app}/keyspace/{keyspace}/owner/{owner}",    In(KeysRead)),
+    ("PUT",    "/app/{app}/keyspace/{keyspace}/owner/{owner}",    In(KeysWrite)),
+
+    ("POST",   "/key/verify",                                     Within(KeysVerify)),
+    ("POST",   "/key/verify-batch",                               Within(KeysVerify)),
+    ("POST",   "/key/introspect",                                 Within(KeysVerify)),
+    ("POST",   "/key/revoke-self",                                Open),
+    ("GET",    "/authorize",                                      Open),
+
+    ("GET",    "/background-task",                                Within(TasksRead)),
+    ("GET",    "/background-task/{task}",                         Within(TasksRead)),
+
+    ("GET",    "/audit-log",                                      Within(AuditRead)),
+    ("GET",    "/audit-log/export",                               Within(AuditRead)),
+    ("GET",    "/audit-log/verify",                               On(AuditRead)),
+];
+
+/// The table as requests look it up.
+#[derive(Debug)]
+pub(super) struct Table(HashMap<String, Vec<(Method, Rule)>>);
+
+impl Table {
+    pub fn new() -> Self {
+        let mut paths: HashMap<String, Vec<(Method, Rule)>> = HashMap::new();
+        for (method, path, rule) in ROUTES {
+            // All of them are plain words.
+            let Ok(method) = method.parse() else { continue };
+            paths.entry(format!("{BASE}{path}")).or_default().push((method, *rule));
+        }
+        Self(paths)
+    }
+
+    /// # Errors
+    /// When the path does not know the method, or is not in the table.
+    pub fn rule(&self, method: &Method, path: &str) -> Result<Rule> {
+        let Some(rules) = self.0.get(path) else {
+            return Err(Problem::new(Code::Forbidden, "Nobody may call this."));
+        };
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let found = rules.iter().find(|(known, _)| known == method);
+        found.map(|(_, rule)| *rule).ok_or_else(|| {
+            Problem::new(Code::MethodNotAllowed, "The path exists, the method does not.")
+        })
+    }
+}

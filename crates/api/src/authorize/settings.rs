@@ -1,0 +1,224 @@
+//! What a proxy asks for: written by its administrator, never by its clients.
+//!
+//! The same text, in the form of a query, comes in one of two places. A proxy that is given a
+//! whole URL says it there: `/authorize?keyspace=crm&scopes=read:contacts`. A proxy that appends
+//! the client's path and query (Envoy) says it in the header [`HEADER`]. Each route reads one of
+//! the two and ignores the other, for the other is the client's.
+//!
+//! A mistake here must not open a door, so an unknown or doubled name is refused: `scope=` for
+//! `scopes=` would otherwise ask for nothing.
+
+use axum::http::{HeaderMap, HeaderName};
+use url::form_urlencoded;
+
+use super::credential::{MAX_SOURCES, Source};
+
+/// Where a proxy that appends the client's path says what it asks for.
+pub(super) const HEADER: &str = "x-doorbell-authorize";
+/// Proxies between the client and the one that asks, at the most.
+const MAX_HOPS: usize = 16;
+const MAX_LIMITS: usize = 16;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// The id or uid of the keyspace that guards this API.
+    pub keyspace: String,
+    pub environment: Option<String>,
+    /// An expression over scopes.
+    pub scopes: Option<String>,
+    /// Where a key may stand.
+    pub sources: Vec<Source>,
+    /// Which entry of `X-Forwarded-For` is the client, counted from the right: what the proxy
+    /// that asks has written itself is the first.
+    pub hops: usize,
+    pub cost: u64,
+    /// Limits to count besides the automatic ones.
+    pub limits: Vec<String>,
+    pub compat: Compat,
+    /// Whether to send `X-RateLimit-*` beside the standard headers.
+    pub legacy_headers: bool,
+    /// The proxy appended the client's path: one that follows our word on what to remove.
+    pub path_is_clients: bool,
+}
+
+/// What the proxy can make of a refusal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Compat {
+    /// It passes any answer on.
+    #[default]
+    Any,
+    /// It understands 401 and 403 alone; the true status is in `X-Auth-Status`.
+    Nginx,
+}
+
+/// Why the settings are no settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadSettings {
+    #[error("`keyspace` is missing")]
+    NoKeyspace,
+    #[error("`{0}` is not a setting")]
+    Unknown(String),
+    #[error("`{0}` is set twice")]
+    Doubled(String),
+    #[error("`{name}` is not right: {why}")]
+    Value { name: &'static str, why: String },
+    #[error("the header {HEADER} is missing or stands twice")]
+    Header,
+}
+
+impl Settings {
+    /// Those of a proxy that appends the client's path and query.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadSettings> {
+        let mut lines = headers.get_all(HeaderName::from_static(HEADER)).iter();
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            return Err(BadSettings::Header);
+        };
+        let settings = Self::parse(line.to_str().map_err(|_| BadSettings::Header)?)?;
+        Ok(Self { path_is_clients: true, ..settings })
+    }
+
+    pub fn parse(query: &str) -> Result<Self, BadSettings> {
+        let mut given = Given::read(query)?;
+        let settings = Self {
+            keyspace: given.take("keyspace").ok_or(BadSettings::NoKeyspace)?,
+            environment: given.take("environment"),
+            scopes: given.take("scopes"),
+            sources: given.take("in").map_or_else(|| Ok(Source::usual()), |text| sources(&text))?,
+            hops: given.number("hops", 1, MAX_HOPS)?,
+            cost: given.number("cost", 1, u64::from(u32::MAX))?,
+            limits: given.take("limits").map_or_else(|| Ok(Vec::new()), |text| limits(&text))?,
+            compat: match given.take("compat").as_deref() {
+                None => Compat::Any,
+                Some("nginx") => Compat::Nginx,
+                Some(_) => return Err(bad("compat", "it can be nginx")),
+            },
+            legacy_headers: match given.take("legacy").as_deref() {
+                None | Some("true") => true,
+                Some("false") => false,
+                Some(_) => return Err(bad("legacy", "it can be true or false")),
+            },
+            path_is_clients: false,
+        };
+        match given.0.pop() {
+            Some((name, _)) => Err(BadSettings::Unknown(name)),
+            None => Ok(settings),
+        }
+    }
+}
+
+/// What was said and not yet understood.
+struct Given(Vec<(String, String)>);
+
+impl Given {
+    fn read(query: &str) -> Result<Self, BadSettings> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if pairs.iter().any(|(known, _)| *known == name) {
+                return Err(BadSettings::Doubled(name.into_owned()));
+            }
+            pairs.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// An empty value says no more than none.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        let (_, value) = self.0.swap_remove(at);
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// A whole number from 1; 1 if not given.
+    fn number<N>(&mut self, name: &'static str, least: N, most: N) -> Result<N, BadSettings>
+    where
+        N: std::str::FromStr + PartialOrd + std::fmt::Display,
+    {
+        let Some(text) = self.take(name) else { return Ok(least) };
+        match text.parse() {
+            Ok(number) if number >= least && number <= most => Ok(number),
+            _ => Err(bad(name, format!("it can be a whole number from {least} to {most}"))),
+        }
+    }
+}
+
+fn sources(text: &str) -> Result<Vec<Source>, BadSettings> {
+    let sources: Result<Vec<Source>, String> = text.split(',').map(Source::parse).collect();
+    let sources = sources.map_err(|why| bad("in", why))?;
+    if sources.len() > MAX_SOURCES {
+        return Err(bad("in", format!("at most {MAX_SOURCES} places")));
+    }
+    Ok(sources)
+}
+
+fn limits(text: &str) -> Result<Vec<String>, BadSettings> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let limits: Vec<String> = names.map(str::to_owned).collect();
+    if limits.len() > MAX_LIMITS {
+        return Err(bad("limits", format!("at most {MAX_LIMITS} names")));
+    }
+    Ok(limits)
+}
+
+fn bad(name: &'static str, why: impl Into<String>) -> BadSettings {
+    BadSettings::Value { name, why: why.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_can_be_said() {
+        let settings = Settings::parse(
+            "keyspace=crm&environment=live&scopes=read:contacts+AND+(a+OR+b)&in=bearer,query:key\
+             &hops=2&cost=5&limits=search,+export&compat=nginx&legacy=false",
+        );
+        let expected = Settings {
+            keyspace: "crm".to_owned(),
+            environment: Some("live".to_owned()),
+            scopes: Some("read:contacts AND (a OR b)".to_owned()),
+            sources: vec![Source::Bearer, Source::Query("key".to_owned())],
+            hops: 2,
+            cost: 5,
+            limits: vec!["search".to_owned(), "export".to_owned()],
+            compat: Compat::Nginx,
+            legacy_headers: false,
+            path_is_clients: false,
+        };
+        assert_eq!(settings, Ok(expected));
+    }
+
+    #[test]
+    fn the_query_is_off_unless_asked_for() {
+        let settings = Settings::parse("keyspace=crm").unwrap();
+        assert!(!settings.sources.iter().any(|source| matches!(source, Source::Query(_))));
+        assert_eq!((settings.hops, settings.cost), (1, 1));
+    }
+
+    #[test]
+    fn a_mistake_opens_no_door() {
+        let refused = [
+            ("", BadSettings::NoKeyspace),
+            ("keyspace=", BadSettings::NoKeyspace),
+            ("keyspace=crm&scope=admin", BadSettings::Unknown("scope".to_owned())),
+            ("keyspace=crm&scopes=a&scopes=b", BadSettings::Doubled("scopes".to_owned())),
+            ("keyspace=crm&compat=apache", bad("compat", "it can be nginx")),
+            ("keyspace=crm&hops=0", bad("hops", "it can be a whole number from 1 to 16")),
+        ];
+        for (query, expected) in refused {
+            assert_eq!(Settings::parse(query), Err(expected), "{query}");
+        }
+        assert!(Settings::parse("keyspace=crm&in=cookie").is_err());
+        assert!(Settings::parse("keyspace=crm&in=").is_ok());
+    }
+
+    #[test]
+    fn one_header_and_only_one() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Settings::from_headers(&headers), Err(BadSettings::Header));
+        headers.append(HEADER, "keyspace=crm".parse().unwrap());
+        assert_eq!(Settings::from_headers(&headers).unwrap().keyspace, "crm");
+        headers.append(HEADER, "keyspace=other".parse().unwrap());
+        assert_eq!(Settings::from_headers(&headers), Err(BadSettings::Header));
+    }
+}

@@ -1,0 +1,15 @@
+//! Who may do what in Doorbell itself, on both databases.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod jwt;
+mod limits;
+mod members;
+mod portal;
+mod roles;
+mod routes;
+mod sessions;
+mod tenants;
+mod tokens;
+mod users;
+mod world;
