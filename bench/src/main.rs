@@ -33,6 +33,10 @@ use clap::Parser;
 
 use crate::options::{Cli, Command};
 
+/// The server's, for what is measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A bench stops at the first thing that goes wrong and says what it was.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -38,6 +38,7 @@ pub enum Code {
     PayloadErased,
     EndpointDisabled,
     NotCancelable,
+    NothingToCollect,
     RequestInProgress,
     PayloadTooLarge,
     Validation,
@@ -87,6 +88,9 @@ impl Code {
             }
             Self::NotCancelable => {
                 (StatusCode::CONFLICT, "not_cancelable", "The delivery cannot be canceled")
+            }
+            Self::NothingToCollect => {
+                (StatusCode::CONFLICT, "nothing_to_collect", "No token waits to be collected")
             }
             Self::RequestInProgress => (
                 StatusCode::CONFLICT,
@@ -310,6 +314,11 @@ impl From<KeysError> for Problem {
             KeysError::Contended(_) => {
                 Self::new(Code::Conflict, "Others are changing this. Send the request again.")
             }
+            KeysError::NothingWaits => Self::new(
+                Code::NothingToCollect,
+                "The key was not rotated by a policy, its token was collected before, or the time \
+                 for it is over. Rotate the key to get a new one.",
+            ),
             KeysError::InUse => Self::new(Code::Conflict, "The keyspace still has keys."),
             KeysError::Invalid { field, why } => Self::field(field, why),
             KeysError::Busy => {

@@ -141,6 +141,7 @@ fn resources() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::revoke::revoke))
         .routes(routes!(keys::revoke_self::revoke_self))
         .routes(routes!(keys::rotate::rotate))
+        .routes(routes!(keys::collect::collect))
         .routes(routes!(keys::enable::enable))
         .routes(routes!(keys::disable::disable))
         .routes(routes!(keys::list_secrets::list_secrets))

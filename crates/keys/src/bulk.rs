@@ -9,7 +9,7 @@ use model::{AppId, KeyId, KeyspaceId, Timestamp};
 use store::{KeyQuery, KeyRow, PageQuery};
 
 use crate::changes::Changed;
-use crate::{KeyAt, Keys, KeysError};
+use crate::{KeyAt, Keys, KeysError, events};
 
 /// Keys changed by one call at the most.
 pub const MAX_BULK: usize = 10_000;
@@ -98,17 +98,24 @@ impl Keys {
         self.apply_all(changed).await;
         // Whom somebody else was faster with is changed alone.
         let updated: HashSet<KeyId> = updated.into_iter().collect();
-        let mut count = updated.len();
-        for key in keys.iter().map(|key| &key.value).filter(|key| !updated.contains(&key.id)) {
+        let mut done = Vec::with_capacity(keys.len());
+        for key in keys.into_iter().map(|key| key.value) {
+            if updated.contains(&key.id) {
+                done.push(key);
+                continue;
+            }
             let at = KeyAt { app: key.app_id, id: key.id.as_str() };
             let now = self.now();
             match self.rewrite_key(at, |before| change.of(before, now), by).await {
-                Ok(_) => count += 1,
+                Ok(key) => done.push(key),
                 Err(KeysError::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(count)
+        if matches!(change, BulkChange::Revoke { .. }) {
+            self.announce(done.iter().filter_map(events::revoked).collect()).await;
+        }
+        Ok(done.len())
     }
 }
 

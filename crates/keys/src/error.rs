@@ -18,6 +18,9 @@ pub enum KeysError {
     /// A keyspace that still has keys.
     #[error("the keyspace still has keys")]
     InUse,
+    /// No policy renewed it, its token was collected, or its time is over.
+    #[error("no token waits to be collected")]
+    NothingWaits,
     /// A field does not hold what it must.
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },

@@ -9,7 +9,8 @@
 //!
 //! The writing verbs (`keyspaces`, `issue`, `rotate`, `revoke`, `import`, `owners`, `bulk`) make
 //! what only this crate can: tokens, indexes, password hashes, row tags. They apply their own
-//! change to this node's memory before they return.
+//! change to this node's memory before they return. What happens by the clock alone (reminders,
+//! renewals by policy) is the `schedule`'s.
 //!
 //! This crate alone knows Redis and the password hashes.
 
@@ -21,6 +22,7 @@ mod check;
 mod credentials;
 mod entry;
 mod error;
+mod events;
 mod filter;
 mod flights;
 mod follower;
@@ -38,6 +40,7 @@ mod peppers;
 mod probes;
 mod revoke;
 mod rotate;
+mod schedule;
 mod seal;
 mod stats;
 mod stored;
@@ -65,6 +68,7 @@ pub use peppers::PepperReport;
 pub use probes::ProbeBudget;
 pub use revoke::{Confirmation, MAX_WAIT_MS, Revoked};
 pub use rotate::Rotated;
+pub use schedule::{REMINDER_DAYS, ScheduleError};
 pub use stats::Stats;
 pub use usage::MAX_USER_AGENT;
 pub use verdict::{LimitUse, Verdict, VerifyRequest};
@@ -75,6 +79,7 @@ use crate::credentials::Credentials;
 use crate::follower::Follower;
 use crate::hasher::Hasher;
 use crate::limiter::Limiter;
+use crate::schedule::Schedule;
 use crate::seal::Sealer;
 use crate::stats::Counters;
 use crate::upkeep::Upkeep;
@@ -141,6 +146,7 @@ pub(crate) struct Inner {
     usage: Usage,
     stats: Counters,
     background: Background,
+    schedule: Schedule,
 }
 
 /// A key as somebody may name it: within an app, or among the instance's own.
@@ -186,6 +192,7 @@ impl Keys {
             usage: Usage::new(),
             stats: Counters::default(),
             background: Background::new(),
+            schedule: Schedule::default(),
         }));
         keys.spawn_background(options.hears_bell);
         Ok(keys)

@@ -6,7 +6,7 @@ use model::audit::Actor;
 use model::key::decide::Code;
 use model::key::{Key, Revocation, RevocationReason};
 
-use crate::{KeyAt, Keys, KeysError, VerifyRequest};
+use crate::{KeyAt, Keys, KeysError, VerifyRequest, events};
 
 /// Bytes of a revocation's note.
 const MAX_NOTE: usize = 1_024;
@@ -64,6 +64,7 @@ impl Keys {
             before.revoked.is_none().then(|| Key { revoked, ..before.clone() })
         };
         let key = self.rewrite_key(at, revoke, by).await?;
+        self.announce(events::revoked(&key).into_iter().collect()).await;
         let confirmation = match wait_ms {
             Some(wait_ms) => Some(self.wait_for_nodes(wait_ms).await?),
             None => None,

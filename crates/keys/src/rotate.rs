@@ -7,7 +7,11 @@ use model::{KeyId, Timestamp};
 use store::Rotation;
 
 use crate::changes::Changed;
+use crate::events::{self, Renewed};
 use crate::{KeyAt, Keys, KeysError, MAX_TRIES, Minted, check};
+
+/// A token that waits to be collected waits for so long at least, however short the grace.
+const MIN_COLLECT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A rotated key: its new token, and until when the old one is good.
 #[derive(Clone, Debug)]
@@ -29,32 +33,96 @@ impl Keys {
         by: &Actor,
     ) -> Result<Rotated, KeysError> {
         check::grace("graceMs", grace_ms)?;
-        let before = self.key(at).await?;
-        let keyspace = self.keyspace(before.keyspace_id.as_str()).await?;
-        let entropy = self.0.store.entropy();
-        let token = token::mint(&keyspace.prefix, &before.environment, entropy);
-        let new = self.new_secret(before.id, &token).await?;
+        let (new, token) = self.next_secret(&self.key(at).await?).await?;
         for _ in 0..MAX_TRIES {
             let before = self.key(at).await?;
             if before.revoked.is_some() {
                 return Err(KeysError::invalid("key", "it is revoked"));
             }
-            let now = self.now();
-            let key = self.successor(&before, before.clone());
-            let ended = self.ended_by_rotation(&key, now.plus_ms(grace_ms), now).await?;
-            let old_ends_at = ended.first().and_then(|old| old.value.ends_at).unwrap_or(now);
-            let rotation = Rotation {
-                key: self.sealer().key(key),
-                new: self.sealer().secret(KeySecret { created_at: now, ..new.clone() }),
-                ended,
-            };
+            let (rotation, old_ends_at) = self.rotation(before, &new, grace_ms).await?;
             if self.0.store.add_secret(&rotation, by).await? {
-                self.apply(Changed::Key(before.id)).await;
                 let (key, secret) = (rotation.key.value, rotation.new.value);
+                self.apply(Changed::Key(key.id)).await;
+                self.announce(vec![events::rotated(Renewed {
+                    key: &key,
+                    secret_id: secret.id.as_str(),
+                    at: secret.created_at,
+                    old_ends_at: Some(old_ends_at),
+                    collect_until: None,
+                })])
+                .await;
                 return Ok(Rotated { minted: Minted { key, secret, token }, old_ends_at });
             }
         }
         Err(KeysError::Contended("key"))
+    }
+
+    /// Renews a key's secret although nobody asks: its token waits to be collected. `before` is
+    /// the key as the schedule saw it; when it has changed since, for instance because another
+    /// node was faster, nothing happens and it is looked at again.
+    pub(crate) async fn rotate_by_policy(
+        &self,
+        before: &Key,
+        grace_ms: u64,
+    ) -> Result<(), KeysError> {
+        let at = KeyAt { app: before.app_id, id: before.id.as_str() };
+        // Before the costly hash: the page it was on may be old.
+        match self.key(at).await {
+            Ok(key) if key.version == before.version => {}
+            Ok(_) | Err(KeysError::NotFound(_) | KeysError::Tampered(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let (new, token) = match self.next_secret(before).await {
+            // It is on record.
+            Err(KeysError::Tampered(_)) => return Ok(()),
+            next => next?,
+        };
+        let (rotation, old_ends_at) = match self.rotation(before.clone(), &new, grace_ms).await {
+            Err(KeysError::Tampered(_)) => return Ok(()),
+            rotation => rotation?,
+        };
+        let waits_until = old_ends_at.max(self.now().plus_ms(MIN_COLLECT_MS));
+        let by = Actor::system("rotation policy");
+        if self.0.store.add_secret_unasked(&rotation, &token, waits_until, &by).await? {
+            self.apply(Changed::Key(before.id)).await;
+        }
+        Ok(())
+    }
+
+    /// Gives out the token of a secret that a policy renewed: once, and while it waits.
+    ///
+    /// # Errors
+    /// When there is no such key, no token waits for it, or the database fails.
+    pub async fn collect_token(&self, at: KeyAt<'_>, by: &Actor) -> Result<String, KeysError> {
+        let key = self.key(at).await?;
+        let token = self.0.store.collect_key_token(&key, by).await?;
+        token.ok_or(KeysError::NothingWaits)
+    }
+
+    /// A new secret for a key, with its token.
+    async fn next_secret(&self, key: &Key) -> Result<(KeySecret, String), KeysError> {
+        let keyspace = self.keyspace(key.keyspace_id.as_str()).await?;
+        let token = token::mint(&keyspace.prefix, &key.environment, self.0.store.entropy());
+        Ok((self.new_secret(key.id, &token).await?, token))
+    }
+
+    /// The rotation of a key to a new secret, and when the old one ends.
+    async fn rotation(
+        &self,
+        before: Key,
+        new: &KeySecret,
+        grace_ms: u64,
+    ) -> Result<(Rotation, Timestamp), KeysError> {
+        let now = self.now();
+        let key = self.successor(&before, before.clone());
+        let ended = self.ended_by_rotation(&key, now.plus_ms(grace_ms), now).await?;
+        let old_ends_at = ended.first().and_then(|old| old.value.ends_at).unwrap_or(now);
+        let rotation = Rotation {
+            key: self.sealer().key(key),
+            new: self.sealer().secret(KeySecret { created_at: now, ..new.clone() }),
+            ended,
+        };
+        Ok((rotation, old_ends_at))
     }
 
     /// The living secrets with their new ends: the current one after the grace, others now.

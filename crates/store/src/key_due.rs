@@ -24,7 +24,7 @@ macro_rules! due {
              n.body as keyspace_body, w.due_at as noticed_due_at, w.rotate_at from ",
             $from,
             " join key_secret s on s.key_id = k.id and s.ends_at is null \
-             left join key_notice w on w.key_id = k.id and w.secret_id = s.id \
+             left join key_rotation w on w.key_id = k.id and w.secret_id = s.id \
              where k.id > $2 and k.app_id <> '' and k.enabled and k.revoked_at is null \
              and (k.expires_at is null or k.expires_at > $1) \
              and (w.rotate_at is null or w.rotate_at <= $1) "

@@ -27,7 +27,7 @@ const DELETE: &str = "delete from key where id = $1";
 const DELETE_SECRETS: &str = "delete from key_secret where key_id = $1";
 const DELETE_USAGE: &str = "delete from key_usage where key_id = $1";
 const DELETE_TOKEN: &str = "delete from key_token where key_id = $1";
-const DELETE_NOTICE: &str = "delete from key_notice where key_id = $1";
+const DELETE_NOTICE: &str = "delete from key_rotation where key_id = $1";
 
 const LOG_KEYS_OF_APP: &str = "insert into key_change (kind, id, keyspace_id, app_id, at) \
     select 1, id, keyspace_id, app_id, $2 from key where app_id = $1 order by id";
@@ -39,7 +39,7 @@ const DELETE_USAGE_OF_APP: &str = "delete from key_usage where key_id in \
     (select id from key where app_id = $1)";
 const DELETE_TOKENS_OF_APP: &str = "delete from key_token where key_id in \
     (select id from key where app_id = $1)";
-const DELETE_NOTICES_OF_APP: &str = "delete from key_notice where key_id in \
+const DELETE_NOTICES_OF_APP: &str = "delete from key_rotation where key_id in \
     (select id from key where app_id = $1)";
 const DELETE_OF_APP: &str = "delete from key where app_id = $1";
 const DELETE_OWNERS_OF_APP: &str = "delete from key_owner where app_id = $1";

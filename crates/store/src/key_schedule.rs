@@ -18,10 +18,10 @@ const MARK: &str = "select at from key_mark where name = $1";
 const MOVE_MARK: &str = "insert into key_mark (name, at) values ($1, $2) \
     on conflict (name) do update set at = excluded.at where key_mark.at < excluded.at";
 // What was announced first is kept.
-const NOTE: &str = "insert into key_notice (key_id, secret_id, due_at, rotate_at) \
+const NOTE: &str = "insert into key_rotation (key_id, secret_id, due_at, rotate_at) \
     values ($1, $2, $3, $4) on conflict (key_id) do update set secret_id = excluded.secret_id, \
     due_at = excluded.due_at, rotate_at = excluded.rotate_at \
-    where key_notice.secret_id <> excluded.secret_id or key_notice.due_at <> excluded.due_at";
+    where key_rotation.secret_id <> excluded.secret_id or key_rotation.due_at <> excluded.due_at";
 const USED_IN_GRACE: &str = "select s.id, s.ends_at, s.last_used_at, \
     c.created_at as superseded_at, k.body, k.tag, k.tag_version from key_secret s \
     join key_secret c on c.key_id = s.key_id and c.ends_at is null \

@@ -19,6 +19,8 @@ pub const OPERATIONS_UID: &str = "operations";
 const ABSENT_MS: u64 = 5_000;
 /// Events of one commit.
 const MAX_BATCH: usize = 500;
+/// Events that could not be written are handed in so often.
+const MAX_TRIES: u32 = 3;
 /// Characters of an event id that tell apart what somebody else has written.
 const MAX_FOREIGN: usize = 128;
 
@@ -123,15 +125,26 @@ impl Store {
             if self.operations_are_absent() {
                 return Ok(false);
             }
-            for answer in self.ingest_batch(batch).await? {
-                match answer {
-                    Ok(_) | Err(PublishError::EventIdTaken) => {}
-                    Err(PublishError::AppNotFound) => {
-                        self.note_absence();
-                        return Ok(false);
-                    }
-                    Err(error) => return Err(error),
-                }
+            if !self.publish_batch(batch).await? {
+                self.note_absence();
+                return Ok(false);
+            }
+        }
+    }
+
+    /// False when there is no app.
+    async fn publish_batch(&self, batch: Vec<NewMessage>) -> Result<bool, PublishError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answers = self.ingest_batch(batch.clone()).await?;
+            let mut refused = answers.into_iter().filter_map(Result::err);
+            match refused.find(|error| *error != PublishError::EventIdTaken) {
+                None => return Ok(true),
+                Some(PublishError::AppNotFound) => return Ok(false),
+                // Another node publishes the same at this moment, for instance.
+                Some(PublishError::Unavailable(_)) if tries < MAX_TRIES => {}
+                Some(error) => return Err(error),
             }
         }
     }

@@ -127,6 +127,7 @@ impl TestServer {
         let (stop, stopping) = watch::channel(false);
         let mut parts = JoinSet::new();
         parts.spawn(engine.run(stopping.clone()));
+        parts.spawn(keys.clone().run_schedule(stopping.clone()));
         let serve_options = ServeOptions {
             max_connections: 1_000,
             header_timeout_ms: 5_000,

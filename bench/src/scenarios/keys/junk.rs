@@ -137,17 +137,36 @@ async fn steady_beside(good: &Job, seconds: u64, flood: Flood) -> Outcome<Beside
     Ok(Beside { good, flood: flood.await?? })
 }
 
-/// Nothing but junk, as fast as it is refused.
 async fn in_process(
     rig: &Rig,
     seeded: &Seeded,
     seconds: u64,
     figures: Figures,
 ) -> Outcome<Figures> {
+    let good = seeded.keys.first().ok_or("no keys")?;
     let local = Local::after(&rig.settings).await?;
     let began = Instant::now();
-    let mut refused = 0_u64;
-    while began.elapsed() < Duration::from_secs(seconds) {
+    let refused = refuse_for(&local, Duration::from_secs(seconds)).await;
+    let (took_s, stats) = (began.elapsed().as_secs_f64(), local.keys.stats());
+    let is_good = local.keys.verify(VerifyRequest::new(&good.token)).await.is_valid();
+    local.close().await;
+    if !is_good {
+        return Err("a good key is refused after the flood".into());
+    }
+    // A full budget at the beginning, refilled every second.
+    let budget = f64::from(ProbeBudget::default().per_second) * (1.0 + took_s);
+    Ok(figures
+        .with("in_process_junk_per_s", refused? as f64 / took_s)
+        .with("probes", stats.probes as f64)
+        .with("probes_over_budget", (stats.probes as f64 - budget).max(0.0))
+        .with("hash_runs", stats.hash_runs as f64))
+}
+
+/// Nothing but junk, as fast as it is refused; answers how many that were.
+async fn refuse_for(local: &Local, time: Duration) -> Outcome<u64> {
+    let began = Instant::now();
+    let mut refused = 0;
+    while began.elapsed() < time {
         for _ in 0..IN_A_ROW {
             let token = token::mint(PREFIX, ENVIRONMENT, &local.entropy);
             let address = Some(any_address(&local.entropy).into());
@@ -160,19 +179,5 @@ async fn in_process(
         }
         tokio::task::yield_now().await;
     }
-    let took_s = began.elapsed().as_secs_f64();
-    let stats = local.keys.stats();
-    let key = seeded.keys.first().ok_or("no keys")?;
-    let is_good = local.keys.verify(VerifyRequest::new(&key.token)).await.is_valid();
-    local.close().await;
-    if !is_good {
-        return Err("a good key is refused after the flood".into());
-    }
-    // A full budget at the beginning, refilled every second.
-    let budget = f64::from(ProbeBudget::default().per_second) * (1.0 + took_s);
-    Ok(figures
-        .with("in_process_junk_per_s", refused as f64 / took_s)
-        .with("probes", stats.probes as f64)
-        .with("probes_over_budget", (stats.probes as f64 - budget).max(0.0))
-        .with("hash_runs", stats.hash_runs as f64))
+    Ok(refused)
 }

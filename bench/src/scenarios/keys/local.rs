@@ -59,22 +59,31 @@ impl Local {
             delivers: false,
         })
         .await?;
-        store.migrate().await?;
-        store.check_instance().await?;
-        store.join().await?;
-        let peppers = Arc::new(Peppers::new((1, secrets.pepper), Vec::new())?);
-        let limiter = Limiter::new(LimiterOptions::new(store.clock().clone()))?;
-        let options = KeysOptions {
-            hash_cost: HASH_COST,
-            ..KeysOptions::new(store.clone(), peppers, limiter)
-        };
-        Ok(Self { keys: Keys::start(options).await?, entropy, store })
+        match start(&store, secrets.pepper).await {
+            Ok(keys) => Ok(Self { keys, entropy, store }),
+            Err(error) => {
+                // The store's threads would keep the process from ending.
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 
     pub async fn close(self) {
         self.keys.close().await;
         self.store.close().await;
     }
+}
+
+async fn start(store: &Store, pepper: [u8; KEY_LEN]) -> Outcome<Keys> {
+    store.migrate().await?;
+    store.check_instance().await?;
+    store.join().await?;
+    let peppers = Arc::new(Peppers::new((1, pepper), Vec::new())?);
+    let limiter = Limiter::new(LimiterOptions::new(store.clock().clone()))?;
+    let options =
+        KeysOptions { hash_cost: HASH_COST, ..KeysOptions::new(store.clone(), peppers, limiter) };
+    Ok(Keys::start(options).await?)
 }
 
 impl Secrets {

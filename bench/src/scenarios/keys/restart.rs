@@ -92,15 +92,10 @@ async fn in_process(rig: &Rig, seeded: &Seeded, figures: Figures) -> Outcome<Fig
     let started = Instant::now();
     let local = Local::after(&rig.settings).await?;
     let ready = started.elapsed();
-    let warm = warmed_up(&local, seeded.keys.len(), started).await?;
-    for key in &seeded.keys {
-        let verdict = local.keys.verify(VerifyRequest::new(&key.token)).await;
-        if !verdict.is_valid() {
-            return Err(format!("{} is {}: {}", key.id, verdict.code, verdict.reason).into());
-        }
-    }
+    let warm = verify_all(&local, seeded, started).await;
     let stats = local.keys.stats();
     local.close().await;
+    let warm = warm?;
     let sampled = seeded.keys.len() as u64 / SAMPLE;
     Ok(figures
         .with("keys_start_ms", ready.as_secs_f64() * 1e3)
@@ -110,7 +105,18 @@ async fn in_process(rig: &Rig, seeded: &Seeded, figures: Figures) -> Outcome<Fig
         .with("hash_runs_beyond_sample", stats.hash_runs.saturating_sub(sampled) as f64))
 }
 
-/// When all keys are held, or after a while as many as there are.
+async fn verify_all(local: &Local, seeded: &Seeded, started: Instant) -> Outcome<Duration> {
+    let warm = warmed_up(local, seeded.keys.len(), started).await?;
+    for key in &seeded.keys {
+        let verdict = local.keys.verify(VerifyRequest::new(&key.token)).await;
+        if !verdict.is_valid() {
+            return Err(format!("{} is {}: {}", key.id, verdict.code, verdict.reason).into());
+        }
+    }
+    Ok(warm)
+}
+
+/// When all keys are held.
 async fn warmed_up(local: &Local, count: usize, started: Instant) -> Outcome<Duration> {
     const PATIENCE: Duration = Duration::from_secs(60);
     while local.keys.stats().held < count {

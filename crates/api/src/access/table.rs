@@ -134,6 +134,7 @@ pub const ROUTES: &[Route] = &[
     ("POST",   "/app/{app}/key/{key}/enable",                     In(KeysWrite)),
     ("POST",   "/app/{app}/key/{key}/revoke",                     In(KeysWrite)),
     ("POST",   "/app/{app}/key/{key}/rotate",                     In(KeysWrite)),
+    ("POST",   "/app/{app}/key/{key}/collect",                    In(KeysWrite)),
     ("GET",    "/app/{app}/key/{key}/secret",                     In(KeysRead)),
     ("POST",   "/app/{app}/key/{key}/secret/end-grace",           In(KeysWrite)),
     ("GET",    "/app/{app}/key/{key}/usage",                      In(KeysRead)),

@@ -9,11 +9,14 @@ pub mod put;
 
 use std::collections::BTreeMap;
 
+use model::access::Permission;
 use model::app::App;
 use model::{AppId, name};
 use serde::{Deserialize, Serialize};
+use store::operations::OPERATIONS_UID;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::problem::{Problem, Result};
 use crate::wire::Moment;
 
@@ -82,6 +85,12 @@ fn check(app: &App) -> Result<()> {
         return Err(Problem::field("throttleRate", "must be at least 1, or null for no limit"));
     }
     name::check_metadata(&app.metadata).map_err(|error| Problem::field("metadata", error))
+}
+
+/// The app of operational events hears of every tenant: none of them may become it.
+fn may_be_named(caller: &Caller, before: Option<&str>, app: &App) -> Result<()> {
+    let is_given = app.uid.as_deref() == Some(OPERATIONS_UID) && before != Some(OPERATIONS_UID);
+    if is_given { caller.need_on_instance(Permission::AppsWrite) } else { Ok(()) }
 }
 
 fn uid_taken() -> Problem {

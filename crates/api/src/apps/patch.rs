@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ApplicationOut, check, uid_taken};
+use super::{ApplicationOut, check, may_be_named, uid_taken};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::{Body, InApp};
@@ -46,12 +46,14 @@ pub async fn patch(
     InApp(mut app): InApp,
     Body(wish): Body<ApplicationPatch>,
 ) -> Result<Json<ApplicationOut>> {
+    let uid_before = app.uid.clone();
     app.name = wish.name.unwrap_or(app.name);
     app.uid = wish.uid.unwrap_or(app.uid);
     app.throttle_rate = wish.throttle_rate.unwrap_or(app.throttle_rate);
     app.metadata = wish.metadata.unwrap_or(app.metadata);
     app.updated_at = state.store.clock().now();
     check(&app)?;
+    may_be_named(&caller, uid_before.as_deref(), &app)?;
     if state.store.update_app(&app, &caller.actor()).await? {
         Ok(Json(app.into()))
     } else {

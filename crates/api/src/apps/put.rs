@@ -5,7 +5,7 @@ use model::access::Permission;
 use store::AppRef;
 
 use super::create::new_app;
-use super::{ApplicationIn, ApplicationOut, uid_taken};
+use super::{ApplicationIn, ApplicationOut, may_be_named, uid_taken};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::{AppName, AppText, Body};
@@ -35,7 +35,9 @@ pub async fn put(
         if app.uid.as_ref() == Some(&path) {
             wish.uid.get_or_insert(path);
         }
+        let uid_before = app.uid.clone();
         wish.apply(&mut app)?;
+        may_be_named(&caller, uid_before.as_deref(), &app)?;
         app.updated_at = state.store.clock().now();
         let saved = state.store.update_app(&app, &caller.actor()).await?;
         return if saved { Ok((StatusCode::OK, Json(app.into()))) } else { Err(uid_taken()) };

@@ -1,6 +1,7 @@
 //! API keys: made and kept by an app, shown by its users, checked by the product.
 
 pub mod bulk;
+pub mod collect;
 pub mod create;
 pub mod delete;
 pub mod disable;

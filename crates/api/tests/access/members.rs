@@ -36,6 +36,25 @@ on_both! {
         assert_eq!(world.get(&token, &format!("/app/{app}")).await.status, 404);
     }
 
+    async fn no_tenant_becomes_the_app_of_operations(world: World) {
+        let app = world.app().await;
+        let token = world.service_token(Some(app), Role::Owner).await;
+        let path = format!("/app/{app}");
+        for (method, wish) in [
+            ("PATCH", json!({"uid": "operations"})),
+            ("PUT", json!({"name": "One", "uid": "operations"})),
+        ] {
+            let answer = world.ask(Ask::new(method, &path).token(&token).body(wish.clone())).await;
+            assert_eq!(answer.status, 403, "{method}: {answer:?}");
+            assert_eq!(world.owner(method, &path, wish).await.status, 200);
+            // It may keep the name that it was given.
+            let same = json!({"name": "Two", "uid": "operations"});
+            let answer = world.ask(Ask::new(method, &path).token(&token).body(same)).await;
+            assert_eq!(answer.status, 200, "{method}: {answer:?}");
+            world.owner("PATCH", &path, json!({"uid": null})).await.ok();
+        }
+    }
+
     async fn nobody_makes_or_touches_what_is_above_them(world: World) {
         let app = world.app().await;
         for (email, role) in

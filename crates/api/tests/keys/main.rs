@@ -8,6 +8,7 @@ mod imports;
 mod keyspaces;
 mod lifecycle;
 mod owners;
+mod schedule;
 mod tenants;
 mod verify;
 mod world;

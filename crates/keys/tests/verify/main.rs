@@ -8,6 +8,7 @@ mod import;
 mod junk;
 mod peppers;
 mod rotate;
+mod schedule;
 mod stale;
 mod tampering;
 mod usage;

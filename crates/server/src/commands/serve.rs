@@ -48,6 +48,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     }
     if roles.worker {
         parts.spawn(assembly::engine(&config, opened.store.clone())?.run(stopping.clone()));
+        parts.spawn(keys.clone().run_schedule(stopping.clone()));
     }
     if roles.api {
         let listener = TcpListener::bind(&config.server.listen).await.map_err(|error| {

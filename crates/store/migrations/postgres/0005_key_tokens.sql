@@ -14,7 +14,7 @@ create table key_token (
 create index key_token_ends_at on key_token (ends_at);
 
 -- That the renewal of a secret was announced, and for when.
-create table key_notice (
+create table key_rotation (
     key_id    text collate "C" primary key,
     secret_id text collate "C" not null,
     due_at    bigint not null,

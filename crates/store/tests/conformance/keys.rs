@@ -329,7 +329,10 @@ on_both! {
         let (by_key, _) =
             key_with(&db, without, Some(app), |key| key.rotation = Some(own)).await;
         let (own_first, _) =
-            key_with(&db, with_policy, None, |key| key.rotation = Some(own)).await;
+            key_with(&db, with_policy, Some(app), |key| key.rotation = Some(own)).await;
+        // Nobody could collect the token of the instance's own, or use that of an expired one.
+        key_with(&db, with_policy, None, |key| key.rotation = Some(own)).await;
+        key_with(&db, with_policy, Some(app), |key| key.expires_at = Some(key.created_at)).await;
         key(&db, without, Some(app)).await;
         key_with(&db, with_policy, Some(app), |key| key.enabled = false).await;
         let start = db.clock.now();
