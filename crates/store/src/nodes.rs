@@ -45,9 +45,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn join(&self) -> Result<()> {
-        if let Either::Postgres(_) = self.db() {
-            *self.0.node_lock.lock().await = Some(self.lock_node().await?);
-        }
+        self.show_life().await?;
         self.enter().await?;
         self.rescue().await.map(drop)
     }
@@ -143,6 +141,8 @@ impl Store {
             None => false,
         };
         if !shown {
+            // Two connections of one node would wait for each other.
+            *slot = None;
             *slot = Some(self.lock_node().await?);
             self.enter().await?;
         }

@@ -33,6 +33,17 @@ on_both! {
         assert_eq!((counts.succeeded, counts.failed), (1, 0));
     }
 
+    async fn a_node_that_showed_its_life_before_it_joins_does_not_wait_for_itself(db: TestStore) {
+        let node = db.reopen().await;
+        node.confirm_changes(0).await.unwrap();
+        let joined = tokio::time::timeout(PATIENCE, async {
+            node.join().await.unwrap();
+            node.join().await.unwrap();
+        });
+        joined.await.expect("it waits for its own lock");
+        node.close().await;
+    }
+
     async fn many_leases_are_freed_in_steps(db: TestStore) {
         let big = db
             .reopen_with(|options| {
