@@ -35,6 +35,7 @@ pub mod trace;
 pub mod users;
 pub mod wire;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use ::keys::Keys;
@@ -60,13 +61,17 @@ pub struct ApiParts {
     pub options: ApiOptions,
 }
 
+/// What every request works with. Each layer clones it, so it is one pointer.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub struct AppState(Arc<Shared>);
+
+#[derive(Debug)]
+pub struct Shared {
     pub store: Store,
     pub keys: Keys,
-    pub access: Arc<Access>,
-    pub passports: Arc<Passports>,
-    pub options: Arc<ApiOptions>,
+    pub access: Access,
+    pub passports: Passports,
+    pub options: ApiOptions,
 }
 
 impl AppState {
@@ -75,7 +80,15 @@ impl AppState {
     pub fn new(parts: ApiParts) -> Result<Self, AccessError> {
         let ApiParts { store, keys, access, options } = parts;
         let access = Access::new(&store, keys.limiter(), access)?;
-        let passports = Arc::new(Passports::new(&store.derive("passports"))?);
-        Ok(Self { store, keys, access, passports, options: Arc::new(options) })
+        let passports = Passports::new(&store.derive("passports"))?;
+        Ok(Self(Arc::new(Shared { store, keys, access, passports, options })))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }

@@ -18,7 +18,6 @@ mod names;
 pub mod service;
 mod table;
 
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use keys::limiter::Limiter;
@@ -82,9 +81,9 @@ impl Access {
         store: &Store,
         limiter: &Limiter,
         options: AccessOptions,
-    ) -> Result<Arc<Self>, AccessError> {
+    ) -> Result<Self, AccessError> {
         let keys = SessionKeys::new(&store.derive("sessions"))?;
-        Ok(Arc::new(Self {
+        Ok(Self {
             sessions: LiveSessions::new(keys),
             passwords: Passwords::new(options.password_cost, store.entropy().clone())?,
             guards: Guards::new(limiter.clone(), options.limits, options.login),
@@ -92,6 +91,6 @@ impl Access {
             table: table::Table::new(),
             trusted_proxies: options.trusted_proxies,
             public_url: options.public_url,
-        }))
+        })
     }
 }

@@ -38,7 +38,7 @@ pub async fn export(
     let page = PageQuery { limit: MAX_LIMIT, iterator: None, order: Order::Ascending };
     let query = filter.query(&caller, page)?;
     let (sender, body) = Channel::<Bytes, StoreError>::new(MAX_WAITING);
-    tokio::spawn(send(state.store, query, sender));
+    tokio::spawn(send(state.store.clone(), query, sender));
     let ndjson = (header::CONTENT_TYPE, "application/x-ndjson");
     Ok(([ndjson], Body::new(body)).into_response())
 }
