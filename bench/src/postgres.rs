@@ -46,20 +46,19 @@ pub fn drop_notifications(url: &str) -> Outcome<()> {
 }
 
 const DROP_NOTIFICATIONS: &str = r#"
-CREATE SCHEMA deaf;
-CREATE SEQUENCE deaf.passed MINVALUE 0 START 0;
-CREATE SEQUENCE deaf.lost MINVALUE 0 START 0;
-SELECT nextval('deaf.passed'), nextval('deaf.lost') \g /dev/null
-CREATE FUNCTION deaf.pg_notify(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE SEQUENCE bench_passed MINVALUE 0 START 0;
+CREATE SEQUENCE bench_lost MINVALUE 0 START 0;
+SELECT nextval('bench_passed'), nextval('bench_lost') \g /dev/null
+CREATE FUNCTION public.pg_notify(channel text, payload text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF random() < 0.5 THEN
-        PERFORM nextval('deaf.lost');
+        PERFORM nextval('bench_lost');
     ELSE
-        PERFORM nextval('deaf.passed'), pg_catalog.pg_notify(channel, payload);
+        PERFORM nextval('bench_passed'), pg_catalog.pg_notify(channel, payload);
     END IF;
 END $$;
 SELECT current_database() AS name \gset
-ALTER DATABASE :"name" SET search_path = deaf, pg_catalog, public;
+ALTER DATABASE :"name" SET search_path = public, pg_catalog;
 "#;
 
 /// What became of the notifications since then.
@@ -70,10 +69,10 @@ pub struct Notifications {
 
 pub fn notifications(url: &str) -> Outcome<Notifications> {
     let count = |sequence: &str| -> Outcome<u64> {
-        let counted = psql(url, &format!("SELECT last_value FROM deaf.{sequence};\n"))?;
+        let counted = psql(url, &format!("SELECT last_value FROM {sequence};\n"))?;
         Ok(counted.trim().parse()?)
     };
-    Ok(Notifications { passed: count("passed")?, lost: count("lost")? })
+    Ok(Notifications { passed: count("bench_passed")?, lost: count("bench_lost")? })
 }
 
 fn timing(line: &str) -> Option<f64> {

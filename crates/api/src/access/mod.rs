@@ -18,7 +18,6 @@ mod names;
 pub mod service;
 mod table;
 
-
 use ipnet::IpNet;
 use keys::limiter::Limiter;
 use keys::passwords::{PasswordCost, PasswordError, Passwords};

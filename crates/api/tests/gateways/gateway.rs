@@ -74,12 +74,13 @@ impl Gateway {
 
     async fn until_ready(&mut self) {
         let ready = async {
+            let mut tries = tokio::time::interval(BETWEEN_TRIES);
             // Some listen before they have read what they guard.
             while !refuses(self.address).await {
                 if let Ok(Some(status)) = self.child.try_wait() {
                     panic!("{} ended ({status}): {}", self.kind.name, self.log());
                 }
-                tokio::time::sleep(BETWEEN_TRIES).await;
+                tries.tick().await;
             }
         };
         if tokio::time::timeout(PATIENCE, ready).await.is_err() {
