@@ -16,7 +16,7 @@ use Bar::{AtLeast, AtMost};
 const MB: f64 = 1e6 / (1024.0 * 1024.0);
 
 /// Scenario, connections (0 = any), figure, bar.
-const BARS: [(&str, usize, &str, Bar); 30] = [
+const BARS: [(&str, usize, &str, Bar); 31] = [
     ("end-to-end", 64, "ratio", AtLeast(0.10)),
     ("end-to-end", 256, "ratio", AtLeast(0.18)),
     ("end-to-end", 0, "p99_ms", AtMost(50.0)),
@@ -44,6 +44,7 @@ const BARS: [(&str, usize, &str, Bar); 30] = [
     ("junk", 0, "hash_runs", AtMost(0.0)),
     ("revocation", 0, "valid_after_1_s", AtMost(0.0)),
     ("revocation", 0, "last_valid_max_ms", AtMost(1_000.0)),
+    ("revocation", 0, "alone_last_valid_max_ms", AtMost(1_000.0)),
     ("rotation", 0, "verifies", AtLeast(100_000.0)),
     ("rotation", 0, "refused_in_grace", AtMost(0.0)),
     ("rotation", 0, "valid_after_1_s", AtMost(0.0)),

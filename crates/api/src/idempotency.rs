@@ -14,6 +14,7 @@ use crate::access::Caller;
 use crate::extract::read_body;
 use crate::messages::idempotency_key;
 use crate::problem::{Code, Problem};
+use crate::wire::never_stored;
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -75,8 +76,9 @@ async fn answer_once(
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
+/// Some of these hold a token.
 fn repeated(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    (status, [json], answer.body).into_response()
+    never_stored((status, [json], answer.body))
 }

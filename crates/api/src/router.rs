@@ -52,13 +52,17 @@ fn verification() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::introspect::introspect))
 }
 
-/// Proxies ask here with the keys of others: nobody is admitted, the answer is about the key.
+/// Proxies ask here with the keys of others: no token is asked for, the answer is about the key.
 fn forward_auth() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(authorize::authorize))
         .route("/api/v1/authorize", any(authorize::authorize))
         .route("/api/v1/authorize/", any(authorize::authorize_path))
         .route("/api/v1/authorize/{*path}", any(authorize::authorize_path))
+}
+
+fn grpc_auth() -> Router<AppState> {
+    Router::new().route(authorize::grpc::CHECK, post(authorize::grpc::check))
 }
 
 /// Everything else; a POST with a key is answered once.
@@ -159,7 +163,7 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
         .merge(resources().layer(answered_once))
         .merge(verification())
         .layer(from_fn_with_state(state.clone(), access::admit))
-        .merge(forward_auth())
+        .merge(forward_auth().layer(from_fn_with_state(state.clone(), access::admit_proxy)))
 }
 
 /// The service that answers every request.
@@ -167,7 +171,7 @@ pub fn router(state: AppState) -> Router {
     let (documented, _) = documented(&state).split_for_parts();
     documented
         .route("/api/v1/openapi.json", get(docs::openapi))
-        .route(authorize::grpc::CHECK, post(authorize::grpc::check))
+        .merge(grpc_auth().layer(from_fn_with_state(state.clone(), access::admit_proxy)))
         .route("/.well-known/jwks.json", get(authorize::passport::public_keys))
         .route("/health", get(health::get))
         .route("/health/live", get(health::live))

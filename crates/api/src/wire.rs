@@ -1,7 +1,16 @@
 //! Small shapes of the wire that several resources use.
 
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use model::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An answer with a secret, which no cache on the way may keep.
+pub(crate) fn never_stored(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
 
 /// A moment as RFC 3339 text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,8 +25,16 @@ pub struct EngineOptions {
     pub http: HttpOptions,
     pub header_style: HeaderStyle,
     pub user_agent: String,
-    /// How long payloads are kept whose message does not say.
-    pub payload_retention_ms: u64,
+    pub retention: Retention,
+}
+
+/// How long what grows is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Payloads whose message does not say.
+    pub payloads_ms: u64,
+    /// What was counted of keys, by the minute.
+    pub key_usage_ms: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +48,7 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     deliverer: Arc<Deliverer>,
-    payload_retention_ms: u64,
+    retention: Retention,
 }
 
 impl Engine {
@@ -54,7 +62,7 @@ impl Engine {
             .map_err(|error| EngineError::Http(error.to_string()))?;
         let requests = Requests::new(options.header_style, user_agent);
         let deliverer = Arc::new(Deliverer { store, http, requests, timeout_ms });
-        Ok(Self { deliverer, payload_retention_ms: options.payload_retention_ms })
+        Ok(Self { deliverer, retention: options.retention })
     }
 
     /// Works until `shutdown` turns true, then starts nothing more and returns when the
@@ -67,7 +75,7 @@ impl Engine {
         tokio::join!(
             dispatcher::start(self.deliverer.clone(), fresh, shutdown.clone()),
             dispatcher::claim_due(self.deliverer.store.clone(), shutdown.clone()),
-            maintenance::run(self.deliverer, self.payload_retention_ms, shutdown),
+            maintenance::run(self.deliverer, self.retention, shutdown),
         );
     }
 }

@@ -4,7 +4,7 @@
 //! nothing that it consists of changed since: a change is written here before the rows are read
 //! again for it. The check and the insertion happen under one lock.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use model::key::Key;
@@ -52,6 +52,36 @@ impl OwnerId {
     }
 }
 
+/// Keyspaces and owners that changed, for going through many keys.
+#[derive(Default)]
+pub(crate) struct Touched {
+    keyspaces: HashSet<KeyspaceId>,
+    owners: HashSet<OwnerId>,
+}
+
+impl Touched {
+    pub fn by(changed: &[Changed]) -> Self {
+        let mut touched = Self::default();
+        for changed in changed {
+            match changed {
+                Changed::Keyspace(id) => _ = touched.keyspaces.insert(*id),
+                Changed::Owner(id) => _ = touched.owners.insert(id.clone()),
+                Changed::Key(_) => {}
+            }
+        }
+        touched
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keyspaces.is_empty() && self.owners.is_empty()
+    }
+
+    pub fn touches(&self, key: &Key) -> bool {
+        let has_owner = || OwnerId::of(key).is_some_and(|id| self.owners.contains(&id));
+        self.keyspaces.contains(&key.keyspace_id) || (!self.owners.is_empty() && has_owner())
+    }
+}
+
 /// A moment between two changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(u64);
@@ -81,6 +111,14 @@ impl Changes {
                 }
                 recent.latest.push_back(changed);
             }
+        });
+    }
+
+    /// Whatever is being read now may be older than anything that is known to have changed.
+    pub fn forget_all(&self) {
+        self.with(|recent| {
+            recent.count += 1;
+            recent.latest.clear();
         });
     }
 
@@ -134,5 +172,19 @@ mod tests {
         assert!(done(mark));
         changes.note([mine.clone()]);
         assert!(!done(mark), "more changed than is remembered");
+    }
+    #[test]
+    fn after_a_new_beginning_no_older_reading_enters() {
+        let changes = Changes::default();
+        let done = |mark| changes.unless(mark, |_| false, || ());
+        let before = changes.mark();
+        changes.forget_all();
+        assert!(!done(before));
+        assert!(done(changes.mark()));
+        let other = Changed::Key(KeyId::new(Timestamp(1), &Entropy::seeded(1)));
+        for _ in 0..2 * MAX_REMEMBERED {
+            changes.note([other.clone()]);
+            assert!(!done(before));
+        }
     }
 }

@@ -9,12 +9,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use model::Clock;
-use model::key::KeySecret;
 use model::key::pepper::Peppers;
+use model::key::{KeySecret, token};
 use store::{Credential, Store};
 use tokio::sync::Semaphore;
 
-use crate::changes::Mark;
 use crate::entry::{Checker, Entry, Refused, Tampered};
 use crate::flights::Flights;
 use crate::hasher::Hasher;
@@ -79,17 +78,9 @@ impl Lookups {
         self.own.first().into_iter().chain(self.imported.iter().filter_map(|of| of.first()))
     }
 
-    /// And whether it is another than the token's own.
-    fn all(&self) -> impl Iterator<Item = (&Lookup, bool)> {
-        let own = self.own.iter().map(|lookup| (lookup, false));
-        own.chain(self.imported.iter().flatten().map(|lookup| (lookup, true)))
+    fn all(&self) -> impl Iterator<Item = &Lookup> {
+        self.own.iter().chain(self.imported.iter().flatten())
     }
-}
-
-/// A credential, and whether it was found by its row's own lookup.
-struct Reading {
-    credential: Credential,
-    is_alias: bool,
 }
 
 impl Credentials {
@@ -141,19 +132,30 @@ impl Credentials {
         self.read_and_hold(asked, &lookups).await
     }
 
+    /// As the database has it now, of a token that may be anybody's: within the budget of
+    /// unknown ones, and when that is spent it cannot be told.
+    pub async fn ask_afresh(&self, asked: &Asked<'_>) -> Found {
+        self.look_up_within(asked, Err(Unavailable)).await
+    }
+
     async fn look_up(&self, asked: &Asked<'_>) -> Found {
+        self.look_up_within(asked, Ok(None)).await
+    }
+
+    async fn look_up_within(&self, asked: &Asked<'_>, when_spent: Found) -> Found {
         let lookups = self.lookups(asked);
         // While the filter is loaded, reads are bounded by their number alone.
-        let known = lookups.newest().any(|lookup| self.memory.may_live(lookup) != Some(false));
-        if !known && !self.probes.take(asked.peer, self.clock.elapsed()) {
-            return Ok(None);
+        let passes = lookups.newest().any(|lookup| self.memory.may_live(lookup) != Some(false));
+        let is_known = passes && !self.memory.is_absent(&asked.lookup);
+        if !is_known && !self.probes.take(asked.peer, self.clock.elapsed()) {
+            return when_spent;
         }
         let found = self.read_and_hold(asked, &lookups).await;
         let is_missing = matches!(found, Ok(None));
-        if !known || is_missing {
+        if !is_known || is_missing {
             self.probed.fetch_add(1, Ordering::Relaxed);
         }
-        if known && is_missing {
+        if is_known && is_missing {
             self.probes.charge(self.clock.elapsed());
         }
         found
@@ -175,8 +177,8 @@ impl Credentials {
         let mut last = None;
         for _ in 0..MAX_READINGS {
             let mark = self.memory.changes.mark();
-            let reading = self.read(asked, lookups).await?;
-            let Some(Reading { credential, is_alias }) = reading else {
+            let Some(credential) = self.read(asked, lookups).await? else {
+                self.memory.remove(&asked.lookup);
                 if self.memory.note_absent(asked.lookup, mark) {
                     return Ok(None);
                 }
@@ -188,20 +190,12 @@ impl Credentials {
                 self.memory.note_absent(asked.lookup, mark);
                 return Ok(None);
             };
-            if self.hold(asked.lookup, &entry, is_alias, mark) {
+            if self.memory.hold(asked.lookup, &entry, mark) {
                 return Ok(Some(entry));
             }
             last = Some(entry);
         }
         Ok(last)
-    }
-
-    fn hold(&self, lookup: Lookup, entry: &Arc<Entry>, is_alias: bool, since: Mark) -> bool {
-        if is_alias {
-            self.memory.hold_alias(lookup, entry, since)
-        } else {
-            self.memory.hold(lookup, entry, since)
-        }
     }
 
     /// None when a tag is wrong; that is on record then.
@@ -237,39 +231,52 @@ impl Credentials {
         &self,
         asked: &Asked<'_>,
         lookups: &Lookups,
-    ) -> Result<Option<Reading>, Unavailable> {
+    ) -> Result<Option<Credential>, Unavailable> {
         let reading = async {
-            let _place = self.reads.acquire().await.map_err(|_| Unavailable)?;
-            for (lookup, is_alias) in lookups.all() {
-                let found = self.store.credential_by_lookup(lookup).await.map_err(unavailable)?;
-                if let Some(credential) = found {
-                    return Ok(Some(Reading { credential, is_alias }));
+            for lookup in lookups.all() {
+                if let Some(found) = self.store.credential_by_lookup(lookup).await? {
+                    return Ok(Some(found));
                 }
             }
             Ok(None)
         };
-        let timed = tokio::time::timeout(READ_TIMEOUT, reading).await;
-        match timed.unwrap_or(Err(Unavailable))? {
-            Some(reading) => Ok(Some(reading)),
+        match self.bounded(reading).await? {
+            Some(found) => Ok(Some(found)),
             None => self.read_salted(asked).await,
         }
     }
 
     /// Imports without a lookup: a few candidates with the same start, each a password hash.
-    async fn read_salted(&self, asked: &Asked<'_>) -> Result<Option<Reading>, Unavailable> {
+    /// Tokens in our own format are found by their lookup or not at all.
+    async fn read_salted(&self, asked: &Asked<'_>) -> Result<Option<Credential>, Unavailable> {
+        if token::check(asked.token).is_ok() {
+            return Ok(None);
+        }
         let start = start_of(asked.token);
         for keyspace in self.kinds().salted() {
-            let candidates = self.store.credentials_by_start(keyspace, start).await;
-            for credential in candidates.map_err(unavailable)? {
+            let candidates = self.store.credentials_by_start(keyspace, start);
+            for credential in self.bounded(candidates).await? {
                 if !self.salted.take(asked.peer, self.clock.elapsed()) {
                     return Err(Unavailable);
                 }
                 if self.is_hash_of(&credential.secret.value, asked).await? {
-                    return Ok(Some(Reading { credential, is_alias: true }));
+                    return Ok(Some(credential));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Few read at one time, and none for long.
+    async fn bounded<T>(
+        &self,
+        reading: impl Future<Output = store::Result<T>>,
+    ) -> Result<T, Unavailable> {
+        let placed = async {
+            let _place = self.reads.acquire().await.map_err(|_| Unavailable)?;
+            reading.await.map_err(unavailable)
+        };
+        tokio::time::timeout(READ_TIMEOUT, placed).await.unwrap_or(Err(Unavailable))
     }
 
     /// Whether the stored hash is of the token; true where the lookup was all there is.

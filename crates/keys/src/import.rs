@@ -11,6 +11,7 @@ use model::audit::Actor;
 use model::key::pepper::Digest;
 use model::key::{Key, KeySecret};
 use model::{KeyId, KeySecretId, KeyspaceId};
+use store::MAX_BY_START;
 
 use crate::changes::Changed;
 use crate::credentials::{START_CHARS, start_of};
@@ -69,9 +70,8 @@ impl Keys {
         let key = import.key.into_key(KeyId::new(now, entropy), &keyspace, now)?;
         let kept = self.keep(import.hash, import.entropy_bits).await?;
         let start = import.start.unwrap_or_default();
-        if kept.lookup.is_none() && start.chars().count() < START_CHARS {
-            let why = format!("{START_CHARS} characters: without an index it is found by them");
-            return Err(KeysError::invalid("start", why));
+        if kept.lookup.is_none() {
+            self.check_start(keyspace.id, &start).await?;
         }
         self.add_kind(keyspace.id, &kept.kind, by).await?;
         let secret = KeySecret {
@@ -87,6 +87,16 @@ impl Keys {
         };
         self.store_key(key.clone(), secret, by).await?;
         Ok(key)
+    }
+
+    /// Whether the keyspace has imports of this kind: each further kind costs all its questions.
+    ///
+    /// # Errors
+    /// When there is no such keyspace, or the database fails.
+    pub async fn knows_kind(&self, import: &NewImport) -> Result<bool, KeysError> {
+        let keyspace = self.keyspace(&import.key.keyspace).await?;
+        let kinds = self.0.credentials.kinds();
+        Ok(kinds.has(keyspace.id, &kind_of(&import.hash, import.entropy_bits)))
     }
 
     async fn keep(&self, hash: ImportedHash, entropy_bits: u32) -> Result<Kept, KeysError> {
@@ -118,6 +128,24 @@ impl Keys {
         Ok(Kept { kind: Kind::Salted, lookup: None, hash })
     }
 
+    /// Without an index a token is found by its start, among a few: one more would be found by
+    /// chance only.
+    async fn check_start(&self, keyspace: KeyspaceId, start: &str) -> Result<(), KeysError> {
+        if start.chars().count() < START_CHARS {
+            let why = format!("{START_CHARS} characters: without an index it is found by them");
+            return Err(KeysError::invalid("start", why));
+        }
+        let others = self.0.store.credentials_by_start(keyspace, start_of(start)).await?;
+        if others.len() >= MAX_BY_START as usize {
+            let why = format!(
+                "{MAX_BY_START} keys without an index have this start, and no more can: use or \
+                 delete some of them first"
+            );
+            return Err(KeysError::invalid("start", why));
+        }
+        Ok(())
+    }
+
     /// Notes how the keyspace's tokens may be found. Every node learns it by the change log.
     pub(crate) async fn add_kind(
         &self,
@@ -137,6 +165,16 @@ impl Keys {
         self.0.store.add_import_kind(keyspace, &text, by).await?;
         self.apply(Changed::Keyspace(keyspace)).await;
         Ok(())
+    }
+}
+
+fn kind_of(hash: &ImportedHash, entropy_bits: u32) -> Kind {
+    match hash {
+        _ if entropy_bits < MIN_ENTROPY_BITS => Kind::Salted,
+        ImportedHash::Bcrypt(_) | ImportedHash::Argon2(_) => Kind::Salted,
+        ImportedHash::Sha256(_) => Kind::Sha256,
+        ImportedHash::Sha512(_) => Kind::Sha512,
+        ImportedHash::HmacSha256 { secret, .. } => Kind::HmacSha256(secret.clone()),
     }
 }
 

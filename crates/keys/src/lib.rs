@@ -27,6 +27,7 @@ mod filter;
 mod flights;
 mod follower;
 mod hasher;
+mod held;
 mod import;
 mod issue;
 mod keyspaces;

@@ -4,30 +4,27 @@
 //! The key of everything here is the lookup under the newest pepper, never the token. A reading
 //! enters only when nothing that it is made of changed since it began ([`Changes`]).
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use model::KeyId;
 use quick_cache::sync::Cache;
 
-use crate::changes::{Changed, Changes, Mark};
+use crate::changes::{Changed, Changes, Mark, Touched};
 use crate::entry::Entry;
 use crate::filter::Filter;
+use crate::held::Held;
 
 /// Credentials held; about one kibibyte each.
 pub(crate) const MAX_ENTRIES: usize = 262_144;
 /// Unknown lookups held.
 const MAX_ABSENT: usize = 65_536;
-/// Credentials that are held under another lookup than their row's.
-const MAX_ALIASES: usize = 65_536;
 
 pub(crate) type Lookup = [u8; 32];
 
 pub(crate) struct Memory {
-    entries: Cache<Lookup, Arc<Entry>>,
+    /// Under the token's lookup, which for imports is not the one of their row.
+    held: Held,
     absent: Cache<Lookup, ()>,
-    /// Imports are found by other ways than their row's lookup, and held under the token's.
-    aliases: Mutex<HashMap<KeyId, Vec<Lookup>>>,
     pub changes: Changes,
     filters: RwLock<Filters>,
 }
@@ -43,20 +40,19 @@ struct Filters {
 impl Memory {
     pub fn new() -> Self {
         Self {
-            entries: Cache::new(MAX_ENTRIES),
+            held: Held::new(MAX_ENTRIES),
             absent: Cache::new(MAX_ABSENT),
-            aliases: Mutex::default(),
             changes: Changes::default(),
             filters: RwLock::default(),
         }
     }
 
     pub fn get(&self, lookup: &Lookup) -> Option<Arc<Entry>> {
-        self.entries.get(lookup)
+        self.held.get(lookup)
     }
 
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.held.len()
     }
 
     pub fn is_full(&self) -> bool {
@@ -82,74 +78,49 @@ impl Memory {
     pub fn warm(&self, lookup: Lookup, entry: &Arc<Entry>, since: Mark) {
         let touches = |changed: &Changed| changed.touches(&entry.key);
         self.changes.unless(since, touches, || {
-            if self.entries.peek(&lookup).is_none() {
+            if self.held.peek(&lookup).is_none() {
                 self.put(lookup, entry.clone());
             }
         });
     }
 
-    /// Holds a reading under the token's lookup, which is not the one of its row.
-    pub fn hold_alias(&self, lookup: Lookup, entry: &Arc<Entry>, since: Mark) -> bool {
-        let touches = |changed: &Changed| changed.touches(&entry.key);
-        self.changes.unless(since, touches, || {
-            if self.add_alias(entry.key.id, lookup) {
-                self.put(lookup, entry.clone());
-            }
-        })
-    }
-
     /// Holds what was just read by whoever applies changes, one after the other.
     pub fn put(&self, lookup: Lookup, entry: Arc<Entry>) {
-        if let Some(before) = self.entries.peek(&lookup) {
+        if let Some(before) = self.held.peek(&lookup) {
             entry.inherit(&before);
         }
         self.absent.remove(&lookup);
-        self.entries.insert(lookup, entry);
+        self.held.insert(lookup, entry);
     }
 
     pub fn remove(&self, lookup: &Lookup) {
-        self.entries.remove(lookup);
+        self.held.remove(lookup);
     }
 
-    fn add_alias(&self, key: KeyId, lookup: Lookup) -> bool {
-        let mut aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
-        if aliases.len() >= MAX_ALIASES {
-            return false;
-        }
-        let of_key = aliases.entry(key).or_default();
-        if !of_key.contains(&lookup) {
-            of_key.push(lookup);
-        }
-        true
+    /// Everything that is served of the key, whatever its rows say now.
+    pub fn lookups_of(&self, key: &KeyId) -> Vec<Lookup> {
+        self.held.of_key(key)
     }
 
-    /// What was held under other lookups is asked for again.
-    pub fn drop_aliases(&self, key: KeyId) {
-        let mut aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
-        for lookup in aliases.remove(&key).unwrap_or_default() {
-            self.entries.remove(&lookup);
-        }
+    pub fn drop_key(&self, key: &KeyId) {
+        self.lookups_of(key).iter().for_each(|lookup| self.remove(lookup));
     }
 
-    pub fn drop_keys(&self, keys: &HashSet<KeyId>) {
-        self.entries.retain(|_, entry| !keys.contains(&entry.key.id));
-    }
-
-    /// The entries that a change touches.
-    pub fn touched(&self, changed: &[Changed]) -> Vec<(Lookup, Arc<Entry>)> {
-        let touches = |entry: &Entry| changed.iter().any(|changed| changed.touches(&entry.key));
-        self.entries.iter().filter(|(_, entry)| touches(entry)).collect()
+    /// The entries that a change of a keyspace or owner touches.
+    pub fn touched(&self, touched: &Touched) -> Vec<(Lookup, Arc<Entry>)> {
+        self.held.which(|entry| touched.touches(&entry.key))
     }
 
     pub fn forget_absent(&self) {
         self.absent.clear();
     }
 
-    /// Everything: what is held may be older than the change log reaches.
+    /// Everything: what is held may be older than the change log reaches, and so may be what is
+    /// being read.
     pub fn clear(&self) {
-        self.entries.clear();
+        self.changes.forget_all();
+        self.held.clear();
         self.absent.clear();
-        self.aliases.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A key that lives, or may.

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
+use crate::limiter::SubjectKey;
+
 /// What unknown tokens may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeBudget {
@@ -32,7 +34,8 @@ const MAX_ADDRESSES: usize = 65_536;
 pub(crate) struct Probes {
     budget: ProbeBudget,
     all: Mutex<Bucket>,
-    addresses: Cache<IpAddr, Bucket>,
+    /// Of each client, as limits count them too.
+    addresses: Cache<SubjectKey, Bucket>,
 }
 
 /// Refilled continuously, full after a second. `filled_at` counts milliseconds of the clock.
@@ -79,7 +82,7 @@ impl Probes {
         let now_ms = ms(now);
         let rate = self.budget.per_address_per_second;
         let mut of_address = None;
-        if let Some(address) = address.map(network) {
+        if let Some(address) = address.map(SubjectKey::address) {
             let known = self.addresses.get(&address);
             let bucket = known.unwrap_or_else(|| Bucket::full(rate, now_ms));
             let mut bucket = bucket.refilled(rate, now_ms);
@@ -106,17 +109,6 @@ impl Probes {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         *all = all.refilled(self.budget.per_second, now_ms);
         all.spend()
-    }
-}
-
-/// Who shares a budget: one IPv4 address, or one /64 of IPv6, which is one customer's line.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let prefix = u128::from(v6) & (u128::from(u64::MAX) << 64);
-            IpAddr::V6(prefix.into())
-        }
     }
 }
 

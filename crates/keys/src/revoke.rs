@@ -1,5 +1,6 @@
 //! Revocation, and waiting until every node knows.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::audit::Actor;
@@ -73,17 +74,20 @@ impl Keys {
     }
 
     /// Revokes the key whose token the caller shows: proof of possession is the permission.
+    /// `peer` is charged when it is unknown.
     ///
     /// # Errors
-    /// When the token is of no key, or the database fails.
+    /// When the token is of no key, too many unknown ones were shown, or the database fails.
     pub async fn revoke_own(
         &self,
         token: &str,
+        peer: Option<IpAddr>,
         reason: RevocationReason,
         note: Option<String>,
         by: &Actor,
     ) -> Result<Revoked, KeysError> {
-        let request = VerifyRequest { consume: false, fresh: true, ..VerifyRequest::new(token) };
+        let asked = VerifyRequest::new(token);
+        let request = VerifyRequest { consume: false, fresh: true, peer, ..asked };
         let verdict = self.verify(request).await;
         if verdict.code == Code::Unavailable {
             return Err(KeysError::Busy);

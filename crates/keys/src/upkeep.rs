@@ -15,7 +15,7 @@ use model::key::{KeyOwner, KeySecret, Keyspace, Tagged};
 use store::{Credential, OwnerRef, StoreError};
 use tokio::sync::Mutex;
 
-use crate::changes::{Changed, OwnerId};
+use crate::changes::{Changed, OwnerId, Touched};
 use crate::credentials::Credentials;
 use crate::memory::Lookup;
 
@@ -58,11 +58,22 @@ impl Upkeep {
         memory.changes.note(changed.iter().cloned());
         let done = reread(credentials, &changed).await;
         if done.is_err() {
-            for (lookup, _) in memory.touched(&changed) {
-                memory.remove(&lookup);
-            }
+            drop_touched(credentials, &changed);
         }
         done
+    }
+}
+
+fn drop_touched(credentials: &Credentials, changed: &[Changed]) {
+    let memory = &credentials.memory;
+    for changed in changed {
+        if let Changed::Key(key) = changed {
+            memory.drop_key(key);
+        }
+    }
+    let shared = Touched::by(changed);
+    if !shared.is_empty() {
+        memory.touched(&shared).iter().for_each(|(lookup, _)| memory.remove(lookup));
     }
 }
 
@@ -98,14 +109,14 @@ async fn reread_keys(credentials: &Credentials, keys: &[KeyId]) -> store::Result
         found => found?,
     };
     let memory = &credentials.memory;
-    let mut gone: HashSet<KeyId> = keys.iter().copied().collect();
-    keys.iter().for_each(|key| memory.drop_aliases(*key));
-    for credential in found {
-        gone.remove(&credential.key.value.id);
-        replace(credentials, credential);
-    }
-    if !gone.is_empty() {
-        memory.drop_keys(&gone);
+    let put: HashSet<Lookup> =
+        found.into_iter().filter_map(|credential| replace(credentials, credential)).collect();
+    // Not only what its rows name is served of a key: imports have other lookups, and rows may
+    // be gone or changed by a stranger.
+    for lookup in keys.iter().flat_map(|key| memory.lookups_of(key)) {
+        if !put.contains(&lookup) {
+            memory.remove(&lookup);
+        }
     }
     Ok(())
 }
@@ -119,8 +130,7 @@ async fn reread_each(
 ) -> store::Result<()> {
     if let [key] = keys {
         tracing::error!(%key, what, why, "a key is not readable: it is refused");
-        credentials.memory.drop_aliases(*key);
-        credentials.memory.drop_keys(&HashSet::from([*key]));
+        credentials.memory.drop_key(key);
         return Ok(());
     }
     for key in keys {
@@ -129,19 +139,19 @@ async fn reread_each(
     Ok(())
 }
 
-/// Puts a reading in the place of what was held.
-pub(crate) fn replace(credentials: &Credentials, credential: Credential) {
+/// Puts a reading in the place of what was held, when it is good; answers where.
+fn replace(credentials: &Credentials, credential: Credential) -> Option<Lookup> {
     let memory = &credentials.memory;
-    let Some(lookup) = held_under(credentials, &credential.secret) else {
+    let lookup = held_under(credentials, &credential.secret);
+    let entry = credentials.check(credential).ok().flatten()?;
+    let Some(lookup) = lookup else {
         // It is found by other ways, or not by this process; and what was unknown may be it.
         memory.forget_absent();
-        return;
+        return None;
     };
     memory.add_living(&lookup);
-    match credentials.check(credential) {
-        Ok(Some(entry)) => memory.put(lookup, entry),
-        _ => memory.remove(&lookup),
-    }
+    memory.put(lookup, entry);
+    Some(lookup)
 }
 
 /// The lookup under the newest pepper.
@@ -196,7 +206,8 @@ async fn read_owner(credentials: &Credentials, id: &OwnerId) -> store::Result<Ne
 /// Entries of a keyspace or owner get the new one; without a good one they go.
 async fn renew(credentials: &Credentials, changed: &[Changed], renewal: &Renewal) {
     let memory = &credentials.memory;
-    for (n, (lookup, entry)) in memory.touched(changed).into_iter().enumerate() {
+    let touched = memory.touched(&Touched::by(changed));
+    for (n, (lookup, entry)) in touched.into_iter().enumerate() {
         if n % RENEWED_AT_ONCE == RENEWED_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

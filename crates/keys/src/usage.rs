@@ -1,19 +1,23 @@
 //! What was verified, added up in memory and settled in batches.
 //!
 //! A verification adds to one of a few shards and goes on. Every [`SETTLE_EVERY`] and at the end
-//! the shards are emptied into the database; what could not be written waits for the next time.
+//! the shards are emptied together into the database, in a few large batches; what could not be
+//! written waits for the next time.
 //! When a shard is full, only what is new to it is lost, and said so in the log.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use model::key::decide::Code;
 use model::{KeyId, KeySecretId, Timestamp};
-use store::{LATENCY_BOUNDS_US, LATENCY_BUCKETS, LastUse, MAX_USAGE_BATCH, Store, UsageRow};
+use store::{
+    LATENCY_BOUNDS_US, LATENCY_BUCKETS, LastUse, MAX_TOUCHED, MAX_USAGE_BATCH, Store, UsageRow,
+};
 
 pub(crate) const SETTLE_EVERY: Duration = Duration::from_secs(5);
 /// Rows (key × minute × outcome) and last uses held at one time, in all.
@@ -34,8 +38,15 @@ struct Sum {
 
 #[derive(Default)]
 struct Shard {
-    sums: HashMap<RowId, Sum>,
-    uses: HashMap<KeySecretId, LastUse>,
+    sums: HashMap<RowId, Sum, RandomState>,
+    uses: HashMap<KeySecretId, SecretUse>,
+}
+
+/// The last use of a secret, and its key: that chooses the shard.
+#[derive(Clone)]
+struct SecretUse {
+    key: KeyId,
+    last: LastUse,
 }
 
 pub(crate) struct Usage {
@@ -61,7 +72,7 @@ impl Usage {
     pub fn new() -> Self {
         Self {
             shards: Default::default(),
-            spread: RandomState::new(),
+            spread: RandomState::default(),
             lost: AtomicU64::new(0),
             settling: tokio::sync::Mutex::new(()),
         }
@@ -94,7 +105,7 @@ impl Usage {
 
     fn add_use(&self, shard: &mut Shard, used: &Use<'_>) {
         let user_agent = used.user_agent.map(|agent| cut(agent, MAX_USER_AGENT));
-        if let Some(last) = shard.uses.get_mut(&used.secret) {
+        if let Some(SecretUse { last, .. }) = shard.uses.get_mut(&used.secret) {
             last.at = last.at.max(used.at);
             last.address = used.address;
             // The text is copied only when it is another one.
@@ -103,42 +114,65 @@ impl Usage {
             }
         } else if shard.uses.len() < MAX_ROWS / SHARDS {
             let user_agent = user_agent.map(str::to_owned);
-            shard
-                .uses
-                .insert(used.secret, LastUse { at: used.at, address: used.address, user_agent });
+            let last = LastUse { at: used.at, address: used.address, user_agent };
+            shard.uses.insert(used.secret, SecretUse { key: used.key, last });
         }
     }
 
     /// Writes what there is. What the database does not take is put back.
     pub async fn settle(&self, store: &Store) {
         let _alone = self.settling.lock().await;
+        let (mut rows, mut uses) = (Vec::new(), Vec::new());
         for shard in &self.shards {
-            let Shard { sums, uses } = std::mem::take(&mut *lock(shard));
-            let rows: Vec<UsageRow> = sums.into_iter().map(row).collect();
-            for batch in rows.chunks(MAX_USAGE_BATCH) {
-                if let Err(error) = store.add_key_usage(batch).await {
-                    tracing::warn!(%error, rows = batch.len(), "usage of keys waits");
-                    self.put_back(shard, batch);
-                }
-            }
-            let uses: Vec<(KeySecretId, LastUse)> = uses.into_iter().collect();
-            for batch in uses.chunks(MAX_USAGE_BATCH) {
-                if let Err(error) = store.touch_keys(batch).await {
-                    tracing::warn!(%error, keys = batch.len(), "last uses of keys are lost");
-                }
+            let shard = std::mem::take(&mut *lock(shard));
+            rows.extend(shard.sums.into_iter().map(row));
+            uses.extend(shard.uses);
+        }
+        for batch in rows.chunks(MAX_USAGE_BATCH) {
+            if let Err(error) = store.add_key_usage(batch).await {
+                tracing::warn!(%error, rows = batch.len(), "usage of keys waits");
+                self.put_back(batch);
             }
         }
+        self.settle_uses(store, uses).await;
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(lost, "more keys were used than usage has room for");
         }
     }
 
-    fn put_back(&self, shard: &Mutex<Shard>, rows: &[UsageRow]) {
-        let mut shard = lock(shard);
+    /// In the order of ids: what is near in the database is written together.
+    async fn settle_uses(&self, store: &Store, mut uses: Vec<(KeySecretId, SecretUse)>) {
+        uses.sort_unstable_by_key(|(secret, _)| *secret);
+        for batch in uses.chunks(MAX_TOUCHED) {
+            let last = |(secret, used): &(KeySecretId, SecretUse)| (*secret, used.last.clone());
+            let touched: Vec<(KeySecretId, LastUse)> = batch.iter().map(last).collect();
+            if let Err(error) = store.touch_keys(&touched).await {
+                tracing::warn!(%error, keys = batch.len(), "last uses of keys wait");
+                self.put_uses_back(batch);
+            }
+        }
+    }
+
+    fn put_back(&self, rows: &[UsageRow]) {
         for row in rows {
             let sum = Sum { count: row.count, cost: row.cost, latency: row.latency };
+            let mut shard = self.shard(&row.key_id);
             self.add_sum(&mut shard, (row.key_id, row.minute, row.outcome), &sum);
+        }
+    }
+
+    /// Unless the secret was used again meanwhile.
+    fn put_uses_back(&self, uses: &[(KeySecretId, SecretUse)]) {
+        for (secret, used) in uses {
+            let mut shard = self.shard(&used.key);
+            let is_full = shard.uses.len() >= MAX_ROWS / SHARDS;
+            match shard.uses.get_mut(secret) {
+                Some(newer) if newer.last.at >= used.last.at => {}
+                Some(older) => *older = used.clone(),
+                None if is_full => {}
+                None => _ = shard.uses.insert(*secret, used.clone()),
+            }
         }
     }
 

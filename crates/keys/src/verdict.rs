@@ -33,7 +33,8 @@ pub struct VerifyRequest<'a> {
     pub limits: &'a [LimitUse<'a>],
     /// False: a dry run, nothing is counted.
     pub consume: bool,
-    /// Ask the database, whatever is in memory.
+    /// Ask the database, whatever is in memory. When the budget for unknown tokens is spent, the
+    /// answer is that it cannot be told.
     pub fresh: bool,
 }
 

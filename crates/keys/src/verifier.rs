@@ -102,8 +102,11 @@ impl Keys {
 
     async fn ask(&self, asked: &Asked<'_>, request: &VerifyRequest<'_>) -> Found {
         let credentials = &self.0.credentials;
-        if request.fresh || credentials.memory.get(&asked.lookup).is_some() {
+        if credentials.memory.get(&asked.lookup).is_some() {
             return credentials.ask_again(asked).await;
+        }
+        if request.fresh {
+            return credentials.ask_afresh(asked).await;
         }
         credentials.ask(asked).await
     }

@@ -114,7 +114,10 @@ pub fn engine(config: &Config, store: Store) -> Result<Engine, StartError> {
                 HeaderStyle::Both => engine::HeaderStyle::Both,
             },
             user_agent: delivery.user_agent.clone(),
-            payload_retention_ms: u64::from(config.publish.payload_retention_days) * DAY_MS,
+            retention: engine::Retention {
+                payloads_ms: u64::from(config.publish.payload_retention_days) * DAY_MS,
+                key_usage_ms: u64::from(config.keys.usage_retention_days) * DAY_MS,
+            },
         },
     )?)
 }
@@ -148,6 +151,7 @@ pub fn app_state(config: &Config, store: Store, keys: Keys) -> Result<AppState, 
         limits: AccessLimits {
             requests_per_token: auth.requests_per_token,
             requests_per_address: auth.requests_per_address,
+            refusals_per_address: auth.refusals_per_address,
             messages_per_app: auth.messages_per_app,
         },
         login: LoginLimits::default(),

@@ -19,6 +19,8 @@ pub const LATENCY_BOUNDS_US: [u64; 11] =
 pub const LATENCY_BUCKETS: usize = LATENCY_BOUNDS_US.len() + 1;
 /// Rows of one statement, at the most.
 pub const MAX_USAGE_BATCH: usize = 5_000;
+/// Secrets touched in one transaction, at the most: whoever changes keys waits for it.
+pub const MAX_TOUCHED: usize = 500;
 /// Rows of one answer, at the most.
 pub const MAX_USAGE_ROWS: i64 = 50_000;
 /// Rows deleted in one transaction.
@@ -194,10 +196,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn touch_keys(&self, uses: &[(KeySecretId, LastUse)]) -> Result<()> {
-        for batch in uses.chunks(MAX_USAGE_BATCH) {
-            let list = rows::to_json(&latest(batch))?;
+        for batch in latest(uses).chunks(MAX_TOUCHED) {
+            let list = rows::to_json(&batch)?;
             // It changes many rows of keys: with the lock of those who change keys, nobody
-            // waits in a circle.
+            // waits in a circle. Between two steps they have their turn.
             let mut tx = key_changes::begin(self).await?;
             for sql in [TOUCH_SECRETS.of(self.db()), TOUCH_KEYS.of(self.db())] {
                 on!(&mut tx, c => sqlx::query(sql).bind(&list).execute(&mut **c).await.map(drop))?;

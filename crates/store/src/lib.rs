@@ -78,7 +78,8 @@ pub use key_schedule::{MAX_IN_GRACE, RotationNotice, UsedInGrace};
 pub use key_secrets::{MAX_ENDED_SECRETS, Rotation};
 pub use key_tokens::{MAX_WAITING, WaitingToken};
 pub use key_usage::{
-    LATENCY_BOUNDS_US, LATENCY_BUCKETS, LastUse, MAX_USAGE_BATCH, MAX_USAGE_ROWS, UsageRow,
+    LATENCY_BOUNDS_US, LATENCY_BUCKETS, LastUse, MAX_TOUCHED, MAX_USAGE_BATCH, MAX_USAGE_ROWS,
+    UsageRow,
 };
 pub use keys::{KeyQuery, KeyRow, KeyState};
 pub use keyspaces::KeyspaceDeletion;

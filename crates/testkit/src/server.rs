@@ -44,8 +44,8 @@ pub struct TestServer {
 
 impl FromDatabase for TestServer {
     async fn from_database(database: TestDatabase) -> Self {
-        let server = Self::start(TestOptions::new(database.url())).await;
-        Self { _database: Some(database), ..server }
+        let options = TestOptions::new(database.url());
+        Self::over(database, options).await
     }
 }
 
@@ -59,6 +59,8 @@ pub struct TestOptions {
     /// Networks that may be called although private.
     pub targets_allow: &'static str,
     pub max_in_flight: u32,
+    /// Networks whose proxies are believed.
+    pub trusted_proxies: &'static [&'static str],
 }
 
 impl TestOptions {
@@ -71,6 +73,7 @@ impl TestOptions {
             timeout_ms: 5_000,
             targets_allow: "127.0.0.0/8",
             max_in_flight: 256,
+            trusted_proxies: &[],
         }
     }
 }
@@ -85,6 +88,12 @@ pub struct Reply {
 }
 
 impl TestServer {
+    /// Starts over a database that goes with the server.
+    pub async fn over(database: TestDatabase, options: TestOptions) -> Self {
+        let server = Self::start(options).await;
+        Self { _database: Some(database), ..server }
+    }
+
     pub async fn start(options: TestOptions) -> Self {
         let entropy = Entropy::seeded(SEED);
         let policy = || options.targets_allow.parse::<TargetPolicy>().expect("an allow list");
@@ -116,11 +125,19 @@ impl TestServer {
                 },
                 header_style: HeaderStyle::Webhook,
                 user_agent: "Doorbell/test".to_owned(),
-                payload_retention_ms: 90 * 24 * 3_600_000,
+                retention: engine::Retention {
+                    payloads_ms: 90 * 24 * 3_600_000,
+                    key_usage_ms: 90 * 24 * 3_600_000,
+                },
             },
         )
         .expect("an engine");
-        let state = access::state(&store, |parts| parts.options.targets = policy()).await;
+        let trusted = options.trusted_proxies.iter().map(|text| text.parse().expect("a network"));
+        let state = access::state(&store, |parts| {
+            parts.options.targets = policy();
+            parts.access.trusted_proxies = trusted.collect();
+        });
+        let state = state.await;
         let keys = state.keys.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -14,6 +14,26 @@ const MAX_HOPS: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// Who asks about the keys of others: the other end of the connection itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asker {
+    pub address: Option<IpAddr>,
+    /// One of our proxies: what it says of its client is believed.
+    pub is_trusted: bool,
+}
+
+impl Asker {
+    pub fn of(extensions: &Extensions, trusted: &[IpNet]) -> Self {
+        let Some(Peer(peer)) = extensions.get::<Peer>() else { return Self::default() };
+        let address = peer.ip().to_canonical();
+        Self { address: Some(address), is_trusted: is_one_of(trusted, address) }
+    }
+}
+
+fn is_one_of(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address))
+}
+
 /// The nearest address that is none of our proxies'.
 pub(crate) fn of(parts: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
     let Peer(peer) = parts.extensions.get::<Peer>()?;
@@ -22,8 +42,7 @@ pub(crate) fn of(parts: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
 
 /// Entries are read from the right: each was written by the proxy before it.
 fn nearest(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    if !is_proxy(&peer) {
+    if !is_one_of(trusted, peer) {
         return peer;
     }
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -32,14 +51,15 @@ fn nearest(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     for entry in entries.take(MAX_HOPS) {
         let Some(address) = parse(entry.trim()) else { return nearest };
         nearest = address;
-        if !is_proxy(&nearest) {
+        if !is_one_of(trusted, nearest) {
             break;
         }
     }
     nearest
 }
 
-fn parse(text: &str) -> Option<IpAddr> {
+/// With or without a port; a v4 address in v6 form is a v4 address.
+pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok().or_else(|| text.parse().ok().map(|at: SocketAddr| at.ip()));
     address.map(|address: IpAddr| address.to_canonical())

@@ -1,12 +1,16 @@
 //! The one door of the API.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use model::AppId;
 use model::access::Permission;
 
+use super::address::Asker;
 use super::caller::{Admitted, Caller, Whereabouts};
 use super::grants::{AppScope, Grants};
 use super::table::Rule;
@@ -21,6 +25,32 @@ pub async fn admit(State(state): State<AppState>, request: Request, next: Next) 
     match enter(&state, &mut parts).await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Lets a proxy through that asks about the key of its client, and tells the handler who asks.
+/// Anybody else may ask for themselves, within the limits of an address.
+pub async fn admit_proxy(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let access = &state.access;
+    let asker = Asker::of(request.extensions(), &access.trusted_proxies);
+    request.extensions_mut().insert(asker);
+    if asker.is_trusted {
+        return next.run(request).await;
+    }
+    if let Err(refusal) = access.guards.request(None, asker.address, None).await {
+        return refusal.into_response();
+    }
+    let response = next.run(request).await;
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    match access.guards.refusal(asker.address).await {
+        Ok(()) => response,
+        Err(too_many) => too_many.into_response(),
     }
 }
 
@@ -40,27 +70,43 @@ async fn enter(state: &AppState, parts: &mut Parts) -> Result<()> {
         parts.extensions.insert(ClientAddress(address));
         return Ok(());
     }
-    let who = identify::who(state, &parts.headers, address).await?;
-    let grants = who.grants();
-    let admission = authorize(state, parts, rule, &grants).await?;
-    let published_to = match rule {
-        Rule::In(Permission::Publish) => app_in_path(state, parts).await?,
+    let who = match identify::who(state, &parts.headers, address).await {
+        Ok(who) => who,
+        Err(refusal) => return Err(counted(state, address, refusal).await),
+    };
+    let app = match rule {
+        Rule::In(_) => app_in_path(state, parts).await?,
         _ => None,
     };
-    access.guards.request(Some(&who), address, published_to.as_deref()).await?;
+    let published_to = app.as_deref().filter(|_| rule == Rule::In(Permission::Publish));
+    access.guards.request(Some(&who), address, published_to).await?;
+    let grants = who.grants();
+    let admission = match authorize(state, app.as_deref(), rule, &grants).await {
+        Ok(admission) => admission,
+        Err(refusal) => return Err(counted(state, address, refusal).await),
+    };
     let at = Whereabouts { address, request_id: RequestId::of(parts) };
     let Admission { app, scope } = admission;
     parts.extensions.insert(Caller::admitted(Admitted { who, grants, at, app, scope }));
     Ok(())
 }
 
+/// A refusal is counted for its address, and too many of them are answered with 429 instead. A
+/// good token is admitted all the same: nobody is locked out by a neighbour behind one address.
+async fn counted(state: &AppState, address: Option<IpAddr>, refusal: Problem) -> Problem {
+    if !matches!(refusal.code(), Code::Unauthorized | Code::Forbidden) {
+        return refusal;
+    }
+    state.access.guards.refusal(address).await.err().unwrap_or(refusal)
+}
+
 /// The address of a request that needs no caller.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub Option<std::net::IpAddr>);
+pub struct ClientAddress(pub Option<IpAddr>);
 
 async fn authorize(
     state: &AppState,
-    parts: &mut Parts,
+    app: Option<&str>,
     rule: Rule,
     grants: &Grants,
 ) -> Result<Admission> {
@@ -76,8 +122,8 @@ async fn authorize(
         // The handler looks the app up, or leaves that to the store.
         Rule::In(permission) if grants.instance.has(permission) => Ok(of_instance()),
         Rule::In(permission) => {
-            let name = app_in_path(state, parts).await?.ok_or_else(denied_by_default)?;
-            let app = state.access.names.resolve(state, &name).await?;
+            let name = app.ok_or_else(denied_by_default)?;
+            let app = state.access.names.resolve(state, name).await?;
             match app {
                 Some(app) if grants.in_app(app).has(permission) => {
                     Ok(Admission { app: Some(app), scope: AppScope::Apps(vec![app]) })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use model::access::{Holder, Permission, Permissions, Role};
+use model::access::{Holder, Permission, Role};
 use model::audit::{Actor, ActorKind};
 use model::{AppId, SessionId};
 use store::SessionFacts;
@@ -105,33 +105,6 @@ impl Caller {
                 _ => Err(Problem::at(&["query", "app"], "name one of your applications")),
             },
         }
-    }
-
-    /// Nobody makes or gets hold of a service token that may more than themselves.
-    ///
-    /// # Errors
-    /// When one with these roles and scopes may.
-    pub fn need_token_grants(
-        &self,
-        roles: &[String],
-        scopes: &[String],
-        app: Option<AppId>,
-    ) -> Result<()> {
-        let roles = roles.iter().filter_map(|role| role.parse::<Role>().ok());
-        let of_roles = roles.fold(Permissions::NONE, |all, role| all.and(role.permissions()));
-        let scopes = scopes.iter().map(|scope| Permissions::of_scope(scope));
-        let wished = scopes.fold(of_roles, Permissions::and);
-        let own = match app {
-            Some(app) => self.0.grants.in_app(app),
-            None => self.0.grants.instance,
-        };
-        if own.covers(wished) {
-            return Ok(());
-        }
-        let more: Vec<_> = wished.without(own).iter().map(Permission::as_str).collect();
-        let detail =
-            format!("The token would have permissions that you have not: {}.", more.join(", "));
-        Err(Problem::new(Code::Forbidden, detail))
     }
 
     /// The app that the path names, when it had to be looked up to admit the caller.

@@ -86,12 +86,17 @@ impl Who {
     }
 }
 
+/// What a service token with these roles and scopes may do; unknown ones give nothing.
+pub(crate) fn of_token(roles: &[String], scopes: &[String]) -> Permissions {
+    let roles = roles.iter().filter_map(|role| role.parse::<Role>().ok());
+    let of_roles = roles.fold(Permissions::NONE, |all, role| all.and(role.permissions()));
+    let scopes = scopes.iter().map(|scope| Permissions::of_scope(scope));
+    scopes.fold(of_roles, Permissions::and)
+}
+
 fn service_grants(entry: &Entry) -> Grants {
     let key = &entry.key;
-    let roles = key.roles.iter().filter_map(|role| role.parse::<Role>().ok());
-    let of_roles = roles.fold(Permissions::NONE, |all, role| all.and(role.permissions()));
-    let scopes = key.scopes.iter().map(|scope| Permissions::of_scope(scope));
-    let permissions = scopes.fold(of_roles, Permissions::and);
+    let permissions = of_token(&key.roles, &key.scopes);
     match key.app_id {
         Some(app) => Grants { instance: Permissions::NONE, apps: Apps::One(app, permissions) },
         None => Grants { instance: permissions, apps: Apps::None },

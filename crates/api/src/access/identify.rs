@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, header};
 use keys::VerifyRequest;
@@ -35,20 +36,36 @@ type Remembered = (Timestamp, Option<Arc<SessionFacts>>);
 pub(crate) struct LiveSessions {
     pub keys: SessionKeys,
     seen: Cache<SessionId, Remembered>,
+    /// Counts what was forgotten: what was read before is not remembered after.
+    forgotten: AtomicU64,
 }
 
 impl LiveSessions {
     pub fn new(keys: SessionKeys) -> Self {
-        Self { keys, seen: Cache::new(MAX_REMEMBERED) }
+        Self { keys, seen: Cache::new(MAX_REMEMBERED), forgotten: AtomicU64::new(0) }
     }
 
     pub fn forget(&self, id: SessionId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.seen.remove(&id);
     }
 
     /// After a change of a user, a member, or of many sessions.
     pub fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.seen.clear();
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what was read when so much was `forgotten`, unless more was since.
+    fn remember(&self, forgotten: u64, id: SessionId, seen: Remembered) {
+        self.seen.insert(id, seen);
+        if self.forgotten() != forgotten {
+            self.seen.remove(&id);
+        }
     }
 
     /// The session, if it lives and its user may use it.
@@ -57,9 +74,10 @@ impl LiveSessions {
         let facts = match self.seen.get(&id) {
             Some((at, facts)) if at <= now && now.since_ms(at) < FRESH_MS => facts,
             _ => {
+                let forgotten = self.forgotten();
                 let facts = state.store.session_facts(id).await?.map(Arc::new);
                 // The moment before the look-up: what happened since is not in it.
-                self.seen.insert(id, (now, facts.clone()));
+                self.remember(forgotten, id, (now, facts.clone()));
                 facts
             }
         };
@@ -142,4 +160,28 @@ pub(crate) fn user_agent(headers: &HeaderMap) -> Option<&str> {
 
 fn not_valid() -> Problem {
     Problem::new(Code::Unauthorized, "The token is not valid.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let sessions = LiveSessions::new(SessionKeys::new(&[7; 32]).unwrap());
+        let id = SessionId::new(Timestamp(0), &model::Entropy::seeded(1));
+        let seen = || (Timestamp(0), None);
+        sessions.remember(sessions.forgotten(), id, seen());
+        assert!(sessions.seen.get(&id).is_some());
+
+        let before = sessions.forgotten();
+        sessions.forget(id);
+        sessions.remember(before, id, seen());
+        assert!(sessions.seen.get(&id).is_none(), "forgotten while it was read");
+
+        let before = sessions.forgotten();
+        sessions.forget_all();
+        sessions.remember(before, id, seen());
+        assert!(sessions.seen.get(&id).is_none(), "all forgotten while it was read");
+    }
 }

@@ -20,6 +20,8 @@ const MINUTE_MS: u64 = 60_000;
 pub struct AccessLimits {
     pub requests_per_token: u64,
     pub requests_per_address: u64,
+    /// Requests from one address whose token is refused, or may not do what it asks for.
+    pub refusals_per_address: u64,
     /// Requests that publish into one app; each message of a batch counts.
     pub messages_per_app: u64,
 }
@@ -29,6 +31,7 @@ impl Default for AccessLimits {
         Self {
             requests_per_token: 6_000_000,
             requests_per_address: 6_000_000,
+            refusals_per_address: 600,
             messages_per_app: 6_000_000,
         }
     }
@@ -55,6 +58,7 @@ pub(crate) struct Guards {
     limiter: Limiter,
     token: Option<Limit>,
     address: Option<Limit>,
+    refusals: Option<Limit>,
     app: Option<Limit>,
     login_address: Option<Limit>,
     login_pair: Option<Limit>,
@@ -69,6 +73,7 @@ impl Guards {
             limiter,
             token: loose("doorbell-token", access.requests_per_token),
             address: loose("doorbell-address", access.requests_per_address),
+            refusals: loose("doorbell-refusals", access.refusals_per_address),
             app: loose("doorbell-messages", access.messages_per_app),
             login_address: strict("login-address", login.per_address, 5 * MINUTE_MS),
             login_pair: strict("login-pair", login.per_address_and_account, 5 * MINUTE_MS),
@@ -86,18 +91,23 @@ impl Guards {
         let token = self.token.as_ref().zip(who.map(Who::subject));
         let address = self.address.as_ref().zip(address.map(SubjectKey::address));
         let app = self.app.as_ref().zip(publishes_to.map(app_subject));
-        self.take(&[token, address, app], 1).await
+        self.take([token, address, app], 1).await
+    }
+
+    /// One request that is refused.
+    pub async fn refusal(&self, address: Option<IpAddr>) -> Result<()> {
+        self.take([self.refusals.as_ref().zip(address.map(SubjectKey::address))], 1).await
     }
 
     /// Further messages of one request that publishes.
     pub async fn messages(&self, app: &str, count: u64) -> Result<()> {
-        self.take(&[self.app.as_ref().map(|limit| (limit, app_subject(app)))], count).await
+        self.take([self.app.as_ref().map(|limit| (limit, app_subject(app)))], count).await
     }
 
     /// An attempt to log in, before anything is looked up.
     pub async fn login_from(&self, address: Option<IpAddr>) -> Result<()> {
         let subject = client(address);
-        self.take(&[self.login_address.as_ref().map(|limit| (limit, subject))], 1).await
+        self.take([self.login_address.as_ref().map(|limit| (limit, subject))], 1).await
     }
 
     /// An attempt to log in to one account; `known` when its user came in from there before.
@@ -106,19 +116,24 @@ impl Guards {
         let account = SubjectKey::named(&["login", email]);
         let pair = self.login_pair.as_ref().map(|limit| (limit, pair));
         let account = self.login_account.as_ref().map(|limit| (limit, account));
-        self.take(&[pair, account.filter(|_| !known)], 1).await
+        self.take([pair, account.filter(|_| !known)], 1).await
     }
 
-    async fn take(&self, wished: &[Option<(&Limit, SubjectKey)>], cost: u64) -> Result<()> {
-        let takes: Vec<Take<'_>> = wished
-            .iter()
-            .flatten()
-            .map(|(limit, subject)| Take { limit, subject: *subject, cost })
-            .collect();
-        if takes.is_empty() {
-            return Ok(());
+    async fn take<const N: usize>(
+        &self,
+        wished: [Option<(&Limit, SubjectKey)>; N],
+        cost: u64,
+    ) -> Result<()> {
+        let mut wished = wished.into_iter().flatten();
+        let take = |(limit, subject)| Take { limit, subject, cost };
+        let Some(first) = wished.next().map(take) else { return Ok(()) };
+        let mut takes = [first; N];
+        let mut count = 1;
+        for (place, wish) in takes[1..].iter_mut().zip(wished) {
+            *place = take(wish);
+            count += 1;
         }
-        let outcome = self.limiter.take(&takes, true).await;
+        let outcome = self.limiter.take(&takes[..count], true).await;
         if outcome.allowed {
             return Ok(());
         }

@@ -3,7 +3,8 @@
 //! Every request of the API passes [`admit`]: it looks up what the route needs ([`table`]), who
 //! shows which token ([`identify`]), holds the caller to Doorbell's own limits ([`limits`]),
 //! compares what they may with what is needed, and hands a [`Caller`] to the handler. A route
-//! that is not in the table is open to nobody.
+//! that is not in the table is open to nobody. Proxies that ask about the keys of their clients
+//! come in by [`admit_proxy`].
 //!
 //! What must always hold: a caller who knows nothing of an app is answered 404 for it, as for an
 //! app that does not exist; a caller who knows the app but may not do this is answered 403.
@@ -25,9 +26,11 @@ use model::session::{BadToken, SessionKeys};
 use store::Store;
 
 pub use self::address::Peer;
-pub use self::admit::{ClientAddress, admit};
+pub(crate) use self::address::{Asker, parse as parse_address};
+pub use self::admit::{ClientAddress, admit, admit_proxy};
 pub use self::caller::Caller;
 pub use self::grants::AppScope;
+pub(crate) use self::grants::of_token;
 pub(crate) use self::identify::{LiveSessions, user_agent};
 pub use self::limits::{AccessLimits, LoginLimits};
 pub use self::table::{ROUTES, Route, Rule};
@@ -43,7 +46,8 @@ pub use model::key::SERVICE_KEYSPACE;
 pub struct AccessOptions {
     /// Where browsers reach this server; none: the host that the request names.
     pub public_url: Option<String>,
-    /// Proxies in front of us, whose `X-Forwarded-For` is believed.
+    /// Proxies in front of us, and those that ask us about keys: what they say of their clients'
+    /// addresses is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub limits: AccessLimits,
     pub login: LoginLimits,

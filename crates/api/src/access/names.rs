@@ -8,16 +8,15 @@ use store::AppRef;
 use crate::AppState;
 use crate::problem::Result;
 
-/// Names remembered at the most. Only what is found is remembered: an app can be named as soon
-/// as it exists.
+/// Names remembered at the most.
 const MAX_REMEMBERED: usize = 10_000;
-/// How long a look-up is believed.
+/// How long a look-up is believed, one that found nothing too: guessing at names costs nothing.
 const FRESH_MS: u64 = 500;
 /// Longer names mean nothing.
 const MAX_NAME_LEN: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct AppNames(Cache<String, (Timestamp, AppId)>);
+pub(super) struct AppNames(Cache<String, (Timestamp, Option<AppId>)>);
 
 impl AppNames {
     pub fn new() -> Self {
@@ -34,10 +33,10 @@ impl AppNames {
             && at <= now
             && now.since_ms(at) < FRESH_MS
         {
-            return Ok(Some(app));
+            return Ok(app);
         }
-        let Some(app) = state.store.app(&AppRef::new(name)).await? else { return Ok(None) };
-        self.0.insert(name.to_owned(), (now, app.id));
-        Ok(Some(app.id))
+        let app = state.store.app(&AppRef::new(name)).await?.map(|app| app.id);
+        self.0.insert(name.to_owned(), (now, app));
+        Ok(app)
     }
 }

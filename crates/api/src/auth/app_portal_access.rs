@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use store::AppRef;
 use utoipa::ToSchema;
 
-use super::never_stored;
 use crate::AppState;
 use crate::access::Caller;
 use crate::apps::ApplicationIn;
 use crate::apps::create::new_app;
 use crate::extract::{AppName, OptionalBody};
 use crate::problem::{Code, Problem, ProblemDocument, Result};
+use crate::wire::never_stored;
 
 const HOUR_S: u64 = 60 * 60;
 const MAX_EXPIRY_S: u64 = 7 * 24 * HOUR_S;

@@ -9,8 +9,7 @@ pub mod refresh;
 pub mod whoami;
 
 use axum::Json;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use model::access::{Session, User};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +17,7 @@ use utoipa::ToSchema;
 use crate::AppState;
 use crate::problem::{Code, Problem, Result};
 use crate::users::UserOut;
-use crate::wire::Moment;
+use crate::wire::{Moment, never_stored};
 
 /// Passwords are being checked as fast as they may.
 const BUSY_RETRY_S: u64 = 2;
@@ -53,12 +52,6 @@ fn session_out(state: &AppState, session: &Session, user: User) -> Result<Respon
         user: user.into(),
     };
     Ok(never_stored(Json(body)))
-}
-
-fn never_stored(body: impl IntoResponse) -> Response {
-    let mut response = body.into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn busy() -> Problem {

@@ -21,8 +21,16 @@ const AUTH_STATUS: HeaderName = HeaderName::from_static("x-auth-status");
 const TO_REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 const UNAVAILABLE_RETRY_MS: u64 = 1_000;
 
-/// Answers for a verdict; none: no key was shown, or no usable one.
-pub(super) fn of(state: &AppState, settings: &Settings, verdict: Option<&Verdict>) -> Response {
+/// What was found out, and whether we sign it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ruling<'a> {
+    /// None: no key was shown, or no usable one.
+    pub verdict: Option<&'a Verdict>,
+    pub signed: bool,
+}
+
+pub(super) fn of(state: &AppState, settings: &Settings, ruling: Ruling<'_>) -> Response {
+    let verdict = ruling.verdict;
     let decision = verdict.map_or(Decision::Malformed, |verdict| verdict.code);
     let mut response = match decision {
         Decision::Valid => StatusCode::OK.into_response(),
@@ -40,7 +48,7 @@ pub(super) fn of(state: &AppState, settings: &Settings, verdict: Option<&Verdict
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let entry = verdict.filter(|_| good).and_then(|verdict| verdict.entry.as_deref());
-    identity::write(state, headers, entry);
+    identity::write(headers, entry, ruling.signed.then_some(state));
     let limits = verdict.filter(|_| known).map_or(&[][..], |verdict| &verdict.limits[..]);
     let retry_after_ms = match decision {
         Decision::RateLimited => verdict.and_then(|verdict| verdict.retry_after_ms).or(Some(0)),

@@ -1,28 +1,26 @@
 //! Who asked the proxy, and for what, as the proxy tells it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::http::HeaderMap;
+
+use crate::access::parse_address;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Entries of `X-Forwarded-For` that are looked at.
 const MAX_ENTRIES: usize = 64;
 
-/// The client's address: the `hops`-th entry of `X-Forwarded-For` from the right.
+/// The client's address, as a proxy that is believed tells it: the `hops`-th entry of `X-Forwarded-For` from the right.
 ///
 /// The entries on the left are the client's own words. With fewer entries than hops somebody went
 /// around a proxy: there is no address then, and a key with an allow-list is refused.
 pub(super) fn address(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-    entries.take(MAX_ENTRIES).nth(hops.checked_sub(1)?).and_then(|entry| parse(entry.trim()))
-}
-
-/// With or without a port; a v4 address in v6 form is a v4 address.
-pub(super) fn parse(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let address = bare.parse().ok().or_else(|| text.parse().ok().map(|at: SocketAddr| at.ip()));
-    address.map(|address: IpAddr| address.to_canonical())
+    entries
+        .take(MAX_ENTRIES)
+        .nth(hops.checked_sub(1)?)
+        .and_then(|entry| parse_address(entry.trim()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -22,6 +23,7 @@ use super::ext_authz::{
 use super::settings::{self, BadSettings, Settings};
 use super::{Asked, client, identity};
 use crate::AppState;
+use crate::access::{Asker, parse_address};
 use crate::extract::read_body;
 use crate::problem::Problem;
 
@@ -37,7 +39,11 @@ const INVALID_ARGUMENT: HeaderValue = HeaderValue::from_static("3");
 const OK: i32 = 0;
 const PERMISSION_DENIED: i32 = 7;
 
-pub async fn check(State(state): State<AppState>, request: axum::extract::Request) -> Response {
+pub(crate) async fn check(
+    State(state): State<AppState>,
+    Extension(asker): Extension<Asker>,
+    request: axum::extract::Request,
+) -> Response {
     let Ok(attributes) = attributes(request).await else { return refused() };
     let settings = attributes.context_extensions.get(settings::HEADER);
     let settings = settings.ok_or(BadSettings::Header).and_then(|text| Settings::parse(text));
@@ -46,13 +52,14 @@ pub async fn check(State(state): State<AppState>, request: axum::extract::Reques
     };
     let headers = headers_of(http);
     let address = match &settings {
+        _ if !asker.is_trusted => asker.address,
         // Envoy has seen this one itself.
         Ok(settings) if settings.hops == 1 => source(&attributes),
         Ok(settings) => client::address(&headers, settings.hops),
         Err(_) => None,
     };
     let kept = settings.as_ref().ok().map(|settings| settings.sources.clone());
-    let asked = Asked { headers: &headers, target: &http.path, address };
+    let asked = Asked { headers: &headers, target: &http.path, address, asker };
     let answer = super::answer(&state, settings, asked).await;
     reply(&translated(answer, &kept.unwrap_or_default()).await)
 }
@@ -69,7 +76,7 @@ async fn attributes(request: axum::extract::Request) -> Result<Attributes, Probl
 
 fn source(attributes: &Attributes) -> Option<std::net::IpAddr> {
     let address = attributes.source.as_ref()?.address.as_ref()?.socket_address.as_ref()?;
-    client::parse(&address.address)
+    parse_address(&address.address)
 }
 
 /// What is not the form of a header is left out: no key is found in it.

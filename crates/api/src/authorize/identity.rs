@@ -25,19 +25,21 @@ pub(super) const HEADERS: [&str; 9] = [
     "x-doorbell-identity",
 ];
 
-/// Writes every header; for nobody, all of them empty.
-pub(super) fn write(state: &AppState, headers: &mut HeaderMap, entry: Option<&Entry>) {
+/// Writes every header; for nobody, all of them empty. Without a signer the last one is.
+pub(super) fn write(headers: &mut HeaderMap, entry: Option<&Entry>, signer: Option<&AppState>) {
     let nothing = || std::array::from_fn(|_| HeaderValue::from_static(""));
-    let values = entry.map_or_else(nothing, |entry| values(state, entry));
+    let values = entry.map_or_else(nothing, |entry| values(entry, signer));
     for (name, value) in HEADERS.into_iter().zip(values) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }
 
-fn values(state: &AppState, entry: &Entry) -> [HeaderValue; HEADERS.len()] {
+fn values(entry: &Entry, signer: Option<&AppState>) -> [HeaderValue; HEADERS.len()] {
     let key = &entry.key;
     let owner = key.owner.as_deref().unwrap_or_default();
     let scopes = scopes(entry);
+    let sign = |state: &AppState| state.passports.of(entry, &scopes, state.store.clock().now());
+    let passport = signer.map_or(HeaderValue::from_static(""), sign);
     [
         text(key.app_id.as_ref().map_or("", |id| id.as_str())),
         text(owner),
@@ -47,7 +49,7 @@ fn values(state: &AppState, entry: &Entry) -> [HeaderValue; HEADERS.len()] {
         text(key.id.as_str()),
         text(&key.environment),
         text(&scopes),
-        state.passports.of(entry, &scopes, state.store.clock().now()),
+        passport,
     ]
 }
 

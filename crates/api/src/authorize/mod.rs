@@ -8,7 +8,9 @@
 //!
 //! What must always hold: without settings, without a key, with two keys, or when we cannot tell,
 //! the answer is no. These routes are open to whoever reaches them: the caller's key is what they
-//! check, and a good answer tells nothing that the holder of the key may not know.
+//! check, and a good answer tells nothing that the holder of the key may not know. Only a trusted
+//! proxy is believed where its client is, and only its answers are signed: with a stolen key in
+//! hand, an address of the thief's choice would otherwise pass every allow-list.
 
 mod answer;
 mod client;
@@ -23,21 +25,23 @@ mod settings;
 
 use std::net::IpAddr;
 
+use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use keys::{LimitUse, VerifyRequest};
 use model::key::scope::ScopeQuery;
 
+use self::answer::Ruling;
 use self::credential::Shown;
 pub(crate) use self::identity::scopes as scopes_of;
 use self::settings::{BadSettings, Settings};
 use crate::AppState;
+use crate::access::{Asker, user_agent};
 use crate::problem::{Code, Problem, ProblemDocument};
 
 /// A proxy that appends the client's path appends it here.
 pub const PREFIX: &str = "/api/v1/authorize/";
-const MAX_USER_AGENT_LEN: usize = 256;
 
 /// Check the key of a request that a proxy has received
 ///
@@ -54,18 +58,29 @@ const MAX_USER_AGENT_LEN: usize = 256;
         (status = 503, description = "It cannot be told now", body = ProblemDocument),
     ),
 )]
-pub async fn authorize(State(state): State<AppState>, request: Request) -> Response {
+pub(crate) async fn authorize(
+    State(state): State<AppState>,
+    Extension(asker): Extension<Asker>,
+    request: Request,
+) -> Response {
     let settings = Settings::parse(request.uri().query().unwrap_or_default());
-    let target = forwarded_target(request.headers());
-    answer_http(&state, settings, request.headers(), target).await
+    let (headers, target) = (request.headers(), forwarded_target(request.headers()));
+    let address = address_over_http(asker, &settings, headers);
+    answer(&state, settings, Asked { headers, target, address, asker }).await
 }
 
 /// The same for a proxy that appends the client's path and query to ours: the settings are in a
 /// header that it sets itself.
-pub async fn authorize_path(State(state): State<AppState>, request: Request) -> Response {
+pub(crate) async fn authorize_path(
+    State(state): State<AppState>,
+    Extension(asker): Extension<Asker>,
+    request: Request,
+) -> Response {
     let settings = Settings::from_headers(request.headers());
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    answer_http(&state, settings, request.headers(), target).await
+    let headers = request.headers();
+    let address = address_over_http(asker, &settings, headers);
+    answer(&state, settings, Asked { headers, target, address, asker }).await
 }
 
 /// The client's path and query as Traefik and Caddy tell them; our nginx configuration too.
@@ -79,18 +94,21 @@ struct Asked<'a> {
     headers: &'a HeaderMap,
     /// Path and query.
     target: &'a str,
+    /// The client's.
     address: Option<IpAddr>,
+    asker: Asker,
 }
 
-async fn answer_http(
-    state: &AppState,
-    settings: Result<Settings, BadSettings>,
+/// Whom we do not know speaks for nobody but itself.
+fn address_over_http(
+    asker: Asker,
+    settings: &Result<Settings, BadSettings>,
     headers: &HeaderMap,
-    target: &str,
-) -> Response {
-    let hops = settings.as_ref().map_or(0, |settings| settings.hops);
-    let address = client::address(headers, hops);
-    answer(state, settings, Asked { headers, target, address }).await
+) -> Option<IpAddr> {
+    match settings {
+        Ok(settings) if asker.is_trusted => client::address(headers, settings.hops),
+        _ => asker.address,
+    }
 }
 
 async fn answer(
@@ -108,7 +126,7 @@ async fn answer(
     };
     let query = asked.target.split_once('?').map_or("", |(_, query)| query);
     let Shown::Key(token) = credential::find(&settings.sources, asked.headers, query) else {
-        return answer::of(state, &settings, None);
+        return answer::of(state, &settings, Ruling::default());
     };
     let limits: Vec<LimitUse<'_>> =
         settings.limits.iter().map(|name| LimitUse { name, cost: settings.cost }).collect();
@@ -124,13 +142,8 @@ async fn answer(
         ..VerifyRequest::new(&token)
     };
     let verdict = state.keys.verify(question).await;
-    answer::of(state, &settings, Some(&verdict))
-}
-
-fn user_agent(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    // Only visible ASCII is text here: every index is a boundary.
-    Some(&text[..text.len().min(MAX_USER_AGENT_LEN)])
+    let ruling = Ruling { verdict: Some(&verdict), signed: asked.asker.is_trusted };
+    answer::of(state, &settings, ruling)
 }
 
 /// The proxy's administrator has to hear of it, and nobody gets through.

@@ -5,8 +5,8 @@
 //! the client's path and query (Envoy) says it in the header [`HEADER`]. Each route reads one of
 //! the two and ignores the other, for the other is the client's.
 //!
-//! A mistake here must not open a door, so an unknown or doubled name is refused: `scope=` for
-//! `scopes=` would otherwise ask for nothing.
+//! A mistake here must not open a door, so an unknown or doubled name and an empty value are
+//! refused: `scope=` for `scopes=` would otherwise ask for nothing, and so would `scopes=`.
 
 use axum::http::{HeaderMap, HeaderName};
 use url::form_urlencoded;
@@ -80,19 +80,21 @@ impl Settings {
     pub fn parse(query: &str) -> Result<Self, BadSettings> {
         let mut given = Given::read(query)?;
         let settings = Self {
-            keyspace: given.take("keyspace").ok_or(BadSettings::NoKeyspace)?,
-            environment: given.take("environment"),
-            scopes: given.take("scopes"),
-            sources: given.take("in").map_or_else(|| Ok(Source::usual()), |text| sources(&text))?,
+            keyspace: given.take("keyspace")?.ok_or(BadSettings::NoKeyspace)?,
+            environment: given.take("environment")?,
+            scopes: given.take("scopes")?,
+            sources: given
+                .take("in")?
+                .map_or_else(|| Ok(Source::usual()), |text| sources(&text))?,
             hops: given.number("hops", 1, MAX_HOPS)?,
             cost: given.number("cost", 1, u64::from(u32::MAX))?,
-            limits: given.take("limits").map_or_else(|| Ok(Vec::new()), |text| limits(&text))?,
-            compat: match given.take("compat").as_deref() {
+            limits: given.take("limits")?.map_or_else(|| Ok(Vec::new()), |text| limits(&text))?,
+            compat: match given.take("compat")?.as_deref() {
                 None => Compat::Any,
                 Some("nginx") => Compat::Nginx,
                 Some(_) => return Err(bad("compat", "it can be nginx")),
             },
-            legacy_headers: match given.take("legacy").as_deref() {
+            legacy_headers: match given.take("legacy")?.as_deref() {
                 None | Some("true") => true,
                 Some("false") => false,
                 Some(_) => return Err(bad("legacy", "it can be true or false")),
@@ -121,11 +123,16 @@ impl Given {
         Ok(Self(pairs))
     }
 
-    /// An empty value says no more than none.
-    fn take(&mut self, name: &str) -> Option<String> {
-        let at = self.0.iter().position(|(known, _)| known == name)?;
+    /// An empty value is refused: a variable that somebody forgot to set would ask for nothing.
+    fn take(&mut self, name: &'static str) -> Result<Option<String>, BadSettings> {
+        let Some(at) = self.0.iter().position(|(known, _)| known == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.0.swap_remove(at);
-        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+        match value.trim() {
+            "" => Err(bad(name, "it is empty")),
+            value => Ok(Some(value.to_owned())),
+        }
     }
 
     /// A whole number from 1; 1 if not given.
@@ -133,7 +140,7 @@ impl Given {
     where
         N: std::str::FromStr + PartialOrd + std::fmt::Display,
     {
-        let Some(text) = self.take(name) else { return Ok(least) };
+        let Some(text) = self.take(name)? else { return Ok(least) };
         match text.parse() {
             Ok(number) if number >= least && number <= most => Ok(number),
             _ => Err(bad(name, format!("it can be a whole number from {least} to {most}"))),
@@ -151,8 +158,10 @@ fn sources(text: &str) -> Result<Vec<Source>, BadSettings> {
 }
 
 fn limits(text: &str) -> Result<Vec<String>, BadSettings> {
-    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let limits: Vec<String> = names.map(str::to_owned).collect();
+    let limits: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if limits.iter().any(String::is_empty) {
+        return Err(bad("limits", "a name is empty"));
+    }
     if limits.len() > MAX_LIMITS {
         return Err(bad("limits", format!("at most {MAX_LIMITS} names")));
     }
@@ -199,7 +208,14 @@ mod tests {
     fn a_mistake_opens_no_door() {
         let refused = [
             ("", BadSettings::NoKeyspace),
-            ("keyspace=", BadSettings::NoKeyspace),
+            ("keyspace=", bad("keyspace", "it is empty")),
+            ("keyspace=crm&scopes=", bad("scopes", "it is empty")),
+            ("keyspace=crm&scopes=+", bad("scopes", "it is empty")),
+            ("keyspace=crm&environment=", bad("environment", "it is empty")),
+            ("keyspace=crm&limits=", bad("limits", "it is empty")),
+            ("keyspace=crm&limits=a,,b", bad("limits", "a name is empty")),
+            ("keyspace=crm&in=", bad("in", "it is empty")),
+            ("keyspace=crm&cost=", bad("cost", "it is empty")),
             ("keyspace=crm&scope=admin", BadSettings::Unknown("scope".to_owned())),
             ("keyspace=crm&scopes=a&scopes=b", BadSettings::Doubled("scopes".to_owned())),
             ("keyspace=crm&compat=apache", bad("compat", "it can be nginx")),
@@ -209,7 +225,6 @@ mod tests {
             assert_eq!(Settings::parse(query), Err(expected), "{query}");
         }
         assert!(Settings::parse("keyspace=crm&in=cookie").is_err());
-        assert!(Settings::parse("keyspace=crm&in=").is_ok());
     }
 
     #[test]

@@ -19,10 +19,8 @@ use crate::problem::{ProblemDocument, Result};
     ),
     responses((status = 200, body = KeyOwnerOut), (status = 404, body = ProblemDocument)),
 )]
-pub async fn get(
-    State(state): State<AppState>,
-    OwnerName { at, .. }: OwnerName,
-) -> Result<Json<KeyOwnerOut>> {
+pub async fn get(State(state): State<AppState>, owner: OwnerName) -> Result<Json<KeyOwnerOut>> {
+    let at = owner.at();
     let owner = OwnerRef { keyspace: at.keyspace, app: at.app, name: &at.name };
     let found = state.store.key_owner(owner).await?;
     Ok(Json(found.map_or_else(|| unwritten(&at), |owner| owner.value.into())))

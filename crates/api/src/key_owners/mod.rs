@@ -6,7 +6,8 @@ pub mod put;
 use ::keys::OwnerAt;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use model::key::KeyOwner;
+use model::AppId;
+use model::key::{KeyOwner, Keyspace};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -50,7 +51,16 @@ struct OwnerPath {
 #[derive(Debug)]
 pub struct OwnerName {
     pub caller: Caller,
-    pub at: OwnerAt,
+    pub app: AppId,
+    pub keyspace: Keyspace,
+    pub name: String,
+}
+
+impl OwnerName {
+    #[must_use]
+    pub fn at(&self) -> OwnerAt {
+        OwnerAt { keyspace: self.keyspace.id, app: Some(self.app), name: self.name.clone() }
+    }
 }
 
 impl FromRequestParts<AppState> for OwnerName {
@@ -61,7 +71,6 @@ impl FromRequestParts<AppState> for OwnerName {
         let InApp(app) = InApp::from_request_parts(parts, state).await?;
         let InKeyspace(keyspace) = InKeyspace::from_request_parts(parts, state).await?;
         let OwnerPath { owner } = path(parts, state).await?;
-        let at = OwnerAt { keyspace: keyspace.id, app: Some(app.id), name: owner };
-        Ok(Self { caller, at })
+        Ok(Self { caller, app: app.id, keyspace, name: owner })
     }
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{KeyOwnerOut, OwnerName};
 use crate::AppState;
 use crate::extract::Body;
+use crate::keys::service;
 use crate::keys::shapes::{LimitShape, limits_in, yes};
 use crate::problem::{ProblemDocument, Result};
 
@@ -40,10 +41,11 @@ pub struct KeyOwnerIn {
 )]
 pub async fn put(
     State(state): State<AppState>,
-    OwnerName { caller, at }: OwnerName,
+    owner: OwnerName,
     Body(wish): Body<KeyOwnerIn>,
 ) -> Result<Json<KeyOwnerOut>> {
+    service::check_owner(&owner.caller, &owner.keyspace, owner.app)?;
     let fields = OwnerFields { enabled: wish.enabled, limits: limits_in(wish.limits) };
-    let owner = state.keys.put_owner(at, fields, &caller.actor()).await?;
+    let owner = state.keys.put_owner(owner.at(), fields, &owner.caller.actor()).await?;
     Ok(Json(owner.into()))
 }

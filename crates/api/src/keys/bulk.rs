@@ -1,14 +1,14 @@
 use axum::Json;
 use axum::extract::State;
 use keys::{BulkChange, KeySelection, MAX_BULK};
-use model::KeyId;
 use model::audit::Actor;
-use model::key::RevocationReason;
+use model::key::{Key, RevocationReason};
 use serde::{Deserialize, Serialize};
 use store::{KeyQuery, Order, PageQuery};
 use utoipa::ToSchema;
 
 use super::revocation::check_note;
+use super::service::{self, Handed};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::{Body, InApp};
@@ -92,6 +92,12 @@ pub async fn bulk(
     let (owner, tag) = (wish.owner.clone(), wish.tag.clone());
     let selection = KeySelection { app: Some(app.id), keyspace, owner, tag };
     let meant = meant(&state, &selection).await?;
+    if wish.action == BulkAction::Enable {
+        // As for one: whoever enables a key hands it out.
+        for key in &meant {
+            service::check(&state, &caller, Handed::of(app.id, key)).await?;
+        }
+    }
     let matched = meant.len();
     let dry_run = wish.dry_run;
     let changed = if dry_run { 0 } else { apply(&state, wish, selection, meant, &caller).await? };
@@ -102,7 +108,7 @@ async fn apply(
     state: &AppState,
     wish: KeyBulkIn,
     selection: KeySelection,
-    meant: Vec<KeyId>,
+    meant: Vec<Key>,
     caller: &Caller,
 ) -> Result<usize> {
     let by = caller.actor();
@@ -119,12 +125,12 @@ async fn apply(
 async fn delete(
     state: &AppState,
     selection: &KeySelection,
-    meant: Vec<KeyId>,
+    meant: Vec<Key>,
     by: &Actor,
 ) -> Result<usize> {
     let mut deleted = 0;
-    for id in meant {
-        let at = keys::KeyAt { app: selection.app, id: id.as_str() };
+    for key in meant {
+        let at = keys::KeyAt { app: selection.app, id: key.id.as_str() };
         match state.keys.delete_key(at, by).await {
             Ok(()) => deleted += 1,
             Err(keys::KeysError::NotFound(_)) => {}
@@ -134,7 +140,7 @@ async fn delete(
     Ok(deleted)
 }
 
-async fn meant(state: &AppState, selection: &KeySelection) -> Result<Vec<KeyId>> {
+async fn meant(state: &AppState, selection: &KeySelection) -> Result<Vec<Key>> {
     let mut meant = Vec::new();
     let mut iterator = None;
     loop {
@@ -148,7 +154,7 @@ async fn meant(state: &AppState, selection: &KeySelection) -> Result<Vec<KeyId>>
             ..KeyQuery::default()
         };
         let page = state.store.keys(&query).await?;
-        meant.extend(page.data.iter().map(|row| row.key.value.id));
+        meant.extend(page.data.into_iter().map(|row| row.key.value));
         if meant.len() > MAX_BULK {
             let why = format!("more than {MAX_BULK} keys are meant: narrow it down");
             return Err(Problem::field("owner", why));

@@ -1,11 +1,13 @@
 use axum::Json;
 use axum::extract::State;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::KeyName;
 use crate::AppState;
 use crate::problem::{ProblemDocument, Result};
+use crate::wire::never_stored;
 
 /// A token, which is shown this once.
 #[derive(Serialize, ToSchema)]
@@ -32,8 +34,8 @@ pub struct CollectedOut {
         (status = 409, body = ProblemDocument, description = "No token waits"),
     ),
 )]
-pub async fn collect(State(state): State<AppState>, name: KeyName) -> Result<Json<CollectedOut>> {
+pub async fn collect(State(state): State<AppState>, name: KeyName) -> Result<Response> {
     name.mine_to_hand_out(&state).await?;
     let token = state.keys.collect_token(name.at(), &name.caller.actor()).await?;
-    Ok(Json(CollectedOut { token }))
+    Ok(never_stored(Json(CollectedOut { token })))
 }

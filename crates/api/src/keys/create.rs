@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 
 use super::wish::KeyIn;
 use super::{KeyWithToken, service};
@@ -8,6 +9,7 @@ use crate::AppState;
 use crate::access::Caller;
 use crate::extract::{Body, InApp};
 use crate::problem::{ProblemDocument, Result};
+use crate::wire::never_stored;
 
 /// Create a key; its token is in this answer and nowhere else
 #[utoipa::path(
@@ -25,8 +27,9 @@ pub async fn create(
     caller: Caller,
     InApp(app): InApp,
     Body(wish): Body<KeyIn>,
-) -> Result<(StatusCode, Json<KeyWithToken>)> {
+) -> Result<Response> {
     service::check(&state, &caller, wish.handed(app.id)).await?;
     let minted = state.keys.create_key(wish.in_app(app.id), &caller.actor()).await?;
-    Ok((StatusCode::CREATED, Json(minted.into())))
+    let made: KeyWithToken = minted.into();
+    Ok(never_stored((StatusCode::CREATED, Json(made))))
 }

@@ -3,6 +3,7 @@ use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keys::{ImportedHash, KeysError, MAX_IMPORT, NewImport};
+use model::access::Permission;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -86,17 +87,30 @@ pub async fn import(
     if wish.keys.len() > MAX_IMPORT {
         return Err(Problem::field("keys", format!("may be {MAX_IMPORT} at the most")));
     }
-    let by = caller.actor();
     let mut data = Vec::with_capacity(wish.keys.len());
     for one in wish.keys {
         service::check(&state, &caller, one.key.handed(app.id)).await?;
         let imported = match one.in_app(app.id) {
-            Ok(import) => state.keys.import_key(import, &by).await,
+            Ok(import) => import_one(&state, &caller, import).await?,
             Err(why) => Err(why),
         };
         data.push(out(imported)?);
     }
     Ok(Json(KeyImportOut { data }))
+}
+
+/// The first import of a kind changes the keyspace, for all who use it.
+async fn import_one(
+    state: &AppState,
+    caller: &Caller,
+    import: NewImport,
+) -> Result<Result<model::key::Key, KeysError>> {
+    match state.keys.knows_kind(&import).await {
+        Ok(true) => {}
+        Ok(false) => caller.need_on_instance(Permission::KeyspacesWrite)?,
+        Err(error) => return Ok(Err(error)),
+    }
+    Ok(state.keys.import_key(import, &caller.actor()).await)
 }
 
 /// What is wrong with one key is its own; what is wrong with us ends the whole.

@@ -1,7 +1,6 @@
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use keys::{Entry, VerifyRequest};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
@@ -12,6 +11,7 @@ use crate::access::Caller;
 use crate::authorize::scopes_of;
 use crate::extract::read_body;
 use crate::problem::{Code, Problem, ProblemDocument, Result};
+use crate::wire::never_stored;
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const TOKEN_TYPE: &str = "api_key";
@@ -88,8 +88,7 @@ pub async fn introspect(
     }
     let entry = verdict.entry.as_deref().filter(|_| verdict.is_valid());
     let out = IntrospectOut { active: entry.is_some(), token: entry.map(ActiveToken::of) };
-    let not_kept = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(([not_kept], Json(out)).into_response())
+    Ok(never_stored(Json(out)))
 }
 
 impl ActiveToken {

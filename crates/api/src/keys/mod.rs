@@ -17,7 +17,7 @@ pub mod revocation;
 pub mod revoke;
 pub mod revoke_self;
 pub mod rotate;
-mod service;
+pub(crate) mod service;
 pub mod shapes;
 pub mod usage;
 pub mod verdict;

@@ -50,7 +50,8 @@ pub async fn revoke_self(
     Body(wish): Body<KeyRevokeSelfIn>,
 ) -> Result<StatusCode> {
     check_note(wish.note.as_deref())?;
-    state.keys.revoke_own(&wish.key, wish.reason, wish.note, &holder(address)).await?;
+    let by = holder(address);
+    state.keys.revoke_own(&wish.key, address, wish.reason, wish.note, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

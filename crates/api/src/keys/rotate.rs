@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -8,7 +9,7 @@ use super::{KeyName, KeyWithToken};
 use crate::AppState;
 use crate::extract::OptionalBody;
 use crate::problem::{Problem, ProblemDocument, Result};
-use crate::wire::Moment;
+use crate::wire::{Moment, never_stored};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -54,7 +55,7 @@ pub async fn rotate(
     State(state): State<AppState>,
     name: KeyName,
     OptionalBody(wish): OptionalBody<KeyRotateIn>,
-) -> Result<(StatusCode, Json<RotatedOut>)> {
+) -> Result<Response> {
     let grace_ms = match (wish.grace_ms, wish.expire_old_now) {
         (Some(1..), true) => {
             return Err(Problem::field("expireOldNow", "contradicts graceMs: give one of them"));
@@ -66,5 +67,5 @@ pub async fn rotate(
     let rotated = state.keys.rotate_key(name.at(), grace_ms, &name.caller.actor()).await?;
     let old_ends_at = Moment(rotated.old_ends_at);
     let key = rotated.minted.into();
-    Ok((StatusCode::CREATED, Json(RotatedOut { key, old_ends_at })))
+    Ok(never_stored((StatusCode::CREATED, Json(RotatedOut { key, old_ends_at }))))
 }

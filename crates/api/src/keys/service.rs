@@ -3,10 +3,10 @@
 
 use model::AppId;
 use model::access::{Permissions, Role};
-use model::key::{Key, SERVICE_KEYSPACE};
+use model::key::{Key, Keyspace, SERVICE_KEYSPACE};
 
 use crate::AppState;
-use crate::access::Caller;
+use crate::access::{Caller, of_token};
 use crate::problem::{Code, Problem, Result};
 
 /// What a key may do, or shall.
@@ -27,14 +27,30 @@ impl<'a> Handed<'a> {
 /// Keys of every other keyspace are the product's own affair.
 pub(super) async fn check(state: &AppState, caller: &Caller, handed: Handed<'_>) -> Result<()> {
     let Some(keyspace) = state.store.keyspace(handed.keyspace).await? else { return Ok(()) };
-    if keyspace.value.uid.as_deref() != Some(SERVICE_KEYSPACE) {
+    if !is_ours(&keyspace.value) {
         return Ok(());
     }
-    let roles = handed.roles.iter().filter_map(|role| role.parse::<Role>().ok());
-    let of_roles = roles.fold(Permissions::NONE, |all, role| all.and(role.permissions()));
-    let scopes = handed.scopes.iter().map(|scope| Permissions::of_scope(scope));
-    let permissions = scopes.fold(of_roles, Permissions::and);
-    if caller.grants().in_app(handed.app).covers(permissions) {
+    check_covers(caller, handed.app, of_token(handed.roles, handed.scopes))
+}
+
+/// An owner's switch and limits hold for every token of it, whatever that may do.
+pub(crate) fn check_owner(caller: &Caller, keyspace: &Keyspace, app: AppId) -> Result<()> {
+    if !is_ours(keyspace) {
+        return Ok(());
+    }
+    check_covers(caller, app, Role::Owner.permissions())
+}
+
+fn is_ours(keyspace: &Keyspace) -> bool {
+    keyspace.uid.as_deref() == Some(SERVICE_KEYSPACE)
+}
+
+fn check_covers(caller: &Caller, app: AppId, permissions: Permissions) -> Result<()> {
+    // What is made there would outlast the portal.
+    if caller.facts().is_some_and(|facts| facts.user.is_none()) {
+        return Err(Problem::new(Code::Forbidden, "A portal hands out no tokens of Doorbell."));
+    }
+    if caller.grants().in_app(app).covers(permissions) {
         return Ok(());
     }
     Err(Problem::new(Code::Forbidden, "This token would be allowed more than you are."))

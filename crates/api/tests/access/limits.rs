@@ -16,8 +16,10 @@ impl FromDatabase for Tight {
             parts.access.limits = AccessLimits {
                 requests_per_token: 30,
                 requests_per_address: 40,
+                refusals_per_address: 7,
                 messages_per_app: 10,
             };
+            parts.access.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
             parts.access.login =
                 LoginLimits { per_address: 12, per_address_and_account: 3, per_account: 6 };
         });
@@ -70,6 +72,44 @@ on_both! {
         assert!(is_refused(&ask(TOKEN, "192.0.2.1").await));
         assert!(is_refused(&world.ask(Ask::new("GET", "/health/live").from("192.0.2.1")).await));
         assert_eq!(ask(TOKEN, "192.0.2.2").await.status, 200);
+    }
+
+    async fn an_address_is_refused_so_often_and_good_tokens_pass(tight: Tight) {
+        let Tight(world) = tight;
+        let viewer = world.service_token(None, model::access::Role::Viewer).await;
+        let ask = |method: &str, path: &str, token: &str| {
+            let ask = Ask::new(method, path).token(token).from("203.0.113.7");
+            world.ask(if method == "POST" { ask.body(json!({})) } else { ask })
+        };
+        for n in 0..4 {
+            assert_eq!(ask("GET", "/app", &format!("guess-number-{n}")).await.status, 401);
+        }
+        for _ in 0..2 {
+            assert_eq!(ask("POST", "/app", &viewer).await.status, 403);
+        }
+        assert_eq!(ask("GET", "/nothing", &viewer).await.status, 404);
+        assert_eq!(ask("GET", "/authorize?keyspace=x", "guess").await.status, 401);
+        assert!(is_refused(&ask("GET", "/authorize?keyspace=x", "guess").await));
+        assert!(is_refused(&ask("GET", "/app", "guess-number-9").await));
+        assert!(is_refused(&ask("POST", "/app", &viewer).await));
+        assert_eq!(ask("GET", "/app", &viewer).await.status, 200);
+        let elsewhere = Ask::new("GET", "/app").token("guess-number-9").from("203.0.113.8");
+        assert_eq!(world.ask(elsewhere).await.status, 401);
+        world.advance_ms(61_000);
+        assert_eq!(ask("GET", "/app", "guess-number-9").await.status, 401);
+    }
+
+    async fn strangers_at_the_proxys_door_are_counted(tight: Tight) {
+        let Tight(world) = tight;
+        let ask = |from: &str| world.ask(Ask::new("GET", "/authorize").from(from));
+        for _ in 0..40 {
+            assert_eq!(ask("192.0.2.1").await.status, 400);
+        }
+        assert!(is_refused(&ask("192.0.2.1").await));
+        assert_eq!(ask("192.0.2.2").await.status, 400);
+        for _ in 0..50 {
+            assert_eq!(ask("10.0.0.1").await.status, 400, "a trusted proxy asks for many");
+        }
     }
 
     async fn an_app_has_so_many_messages_in_a_minute(tight: Tight) {

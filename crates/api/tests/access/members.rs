@@ -7,6 +7,20 @@ use testkit::on_both;
 use crate::world::{Ask, World};
 
 on_both! {
+    async fn guessing_at_names_is_answered_from_memory_for_a_moment(world: World) {
+        let user = world.user("ada@example.org", None).await;
+        world.member(world.app().await, &user, Role::Viewer).await;
+        let token = world.session("ada@example.org").await;
+        assert_eq!(world.get(&token, "/app/late").await.status, 404);
+        let app = world.owner("POST", "/app", json!({"name": "Late", "uid": "late"})).await;
+        let wish = json!({"email": "ada@example.org", "role": "viewer"});
+        let path = format!("/app/{}/member", app.text("id"));
+        world.owner("POST", &path, wish).await.ok();
+        assert_eq!(world.get(&token, "/app/late").await.status, 404);
+        world.advance_ms(500);
+        assert_eq!(world.get(&token, "/app/late").await.status, 200);
+    }
+
     async fn a_member_is_made_changed_and_removed(world: World) {
         let app = world.app().await;
         let ada = world.user("ada@example.org", None).await;

@@ -107,6 +107,89 @@ on_both! {
         assert_eq!(answer.status, 403, "{answer:?}");
     }
 
+    async fn a_disabled_token_comes_back_by_nobody_below_it(world: World) {
+        let app = world.app().await;
+        let path = format!("/app/{app}/key");
+        let developer = world.service_token(Some(app), Role::Developer).await;
+        let owner = json!({
+            "keyspace": SERVICE_KEYSPACE, "name": "x", "roles": ["owner"], "owner": "ops"
+        });
+        let made = world.owner("POST", &path, owner).await;
+        let (id, token) = (made.text("id"), made.text("token"));
+        world.owner("POST", &format!("{path}/{id}/disable"), json!({})).await.ok();
+        let bulk = json!({"owner": "ops", "action": "enable"});
+        let ask = Ask::new("POST", format!("{path}/bulk")).token(&developer).body(bulk.clone());
+        assert_eq!(world.ask(ask).await.status, 403);
+        assert_eq!(world.get(&token, "/app").await.status, 401);
+        world.owner("POST", &format!("{path}/bulk"), bulk).await.ok();
+        assert_eq!(world.get(&token, "/app").await.status, 200);
+
+        let switch = format!("/app/{app}/keyspace/{SERVICE_KEYSPACE}/owner/ops");
+        let off = |token: &str| {
+            world.ask(Ask::new("PUT", &switch).token(token).body(json!({"enabled": false})))
+        };
+        assert_eq!(off(&developer).await.status, 403);
+        assert_eq!(world.get(&token, "/app").await.status, 200);
+        assert_eq!(off(&world.service_token(Some(app), Role::Owner).await).await.status, 200);
+        assert_eq!(world.get(&token, "/app").await.status, 401);
+    }
+
+    async fn a_portal_hands_out_no_token_of_doorbell(world: World) {
+        let app = world.app().await;
+        let portal = world.portal(app, json!({"capabilities": ["ManageKeys"]})).await;
+        let make = |keyspace: &str| {
+            let wish = json!({"keyspace": keyspace, "name": "x", "scopes": []});
+            world.ask(Ask::new("POST", format!("/app/{app}/key")).token(&portal).body(wish))
+        };
+        assert_eq!(make(SERVICE_KEYSPACE).await.status, 403);
+        let crm = json!({"name": "CRM", "uid": "crm", "prefix": "crm"});
+        world.owner("POST", "/keyspace", crm).await.ok();
+        assert_eq!(make("crm").await.status, 201);
+    }
+
+    async fn a_new_kind_of_import_changes_the_keyspace(world: World) {
+        let app = world.app().await;
+        let crm = json!({"name": "CRM", "uid": "crm", "prefix": "crm"});
+        world.owner("POST", "/keyspace", crm).await.ok();
+        let developer = world.service_token(Some(app), Role::Developer).await;
+        let import = |token: &str, digit: &str, kind: &str, length: usize| {
+            let one = json!({
+                "keyspace": "crm", "name": "old", "kind": kind, "hash": digit.repeat(length),
+                "entropyBits": 180,
+            });
+            let wish = json!({"keys": [one]});
+            world.ask(Ask::new("POST", format!("/app/{app}/key/import")).token(token).body(wish))
+        };
+        assert_eq!(import(&developer, "a", "sha256", 64).await.status, 403);
+        let first = import(TOKEN, "a", "sha256", 64).await;
+        assert_eq!(first.ok()["data"][0]["error"], json!(null));
+        let second = import(&developer, "b", "sha256", 64).await;
+        assert_eq!(second.ok()["data"][0]["error"], json!(null));
+        assert_eq!(import(&developer, "c", "sha512", 128).await.status, 403);
+    }
+
+    async fn no_cache_keeps_a_token(world: World) {
+        let app = world.app().await;
+        let path = format!("/app/{app}/key");
+        let wish = json!({"keyspace": SERVICE_KEYSPACE, "name": "x", "roles": ["viewer"]});
+        let post = |path: &str, wish: &serde_json::Value| {
+            let ask = Ask::new("POST", path).token(TOKEN).body(wish.clone());
+            world.ask(ask.header("idempotency-key", path.len().to_string()))
+        };
+        let made = post(&path, &wish).await;
+        let rotate = format!("{path}/{}/rotate", made.text("id"));
+        let answers = [
+            post(&path, &wish).await,
+            post(&rotate, &json!({})).await,
+            post(&rotate, &json!({})).await,
+            made,
+        ];
+        for answer in &answers {
+            assert!(answer.text("token").starts_with("dbl_live_"));
+            assert_eq!(answer.headers["cache-control"], "no-store");
+        }
+    }
+
     async fn a_revoked_token_is_refused_at_once(world: World) {
         let app = world.app().await;
         let path = format!("/app/{app}/key");

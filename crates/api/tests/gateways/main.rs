@@ -90,8 +90,20 @@ journeys! {
     envoy_grpc: ENVOY_GRPC;
 }
 
+/// Over HTTP `keys` asks the same; over gRPC it takes a proxy.
+#[test]
+fn a_proxy_that_nobody_named_gets_no_signature() {
+    run_test(async {
+        let scene = Scene::start(&ENVOY_GRPC, &[]).await;
+        assert_eq!(scene.get("/contacts", "good").await.status, 204, "{}", scene.gateway.log());
+        let seen = scene.api.next().await;
+        assert_eq!(seen.header("x-key-id"), Some(scene.id("good")));
+        assert_eq!(seen.header("x-doorbell-identity"), Some(""));
+    });
+}
+
 async fn walk(kind: &'static Kind) {
-    let mut scene = Scene::start(kind).await;
+    let mut scene = Scene::start(kind, &["127.0.0.1/32"]).await;
     allowed(&scene).await;
     nothing_of_an_identity_comes_from_the_client(&scene).await;
     no_key_no_entry(&scene).await;

@@ -20,9 +20,10 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub async fn start(kind: &'static Kind) -> Self {
+    pub async fn start(kind: &'static Kind, trusted_proxies: &'static [&'static str]) -> Self {
         let database = TestDatabase::sqlite();
-        let doorbell = TestServer::start(TestOptions::new(database.url())).await;
+        let options = TestOptions { trusted_proxies, ..TestOptions::new(database.url()) };
+        let doorbell = TestServer::start(options).await;
         let api = Receiver::start().await;
         let keys = keys(&doorbell).await;
         let gateway = Gateway::start(kind, doorbell.address(), api.address()).await;

@@ -3,8 +3,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 use serde_json::{Value, json};
-use testkit::on_both;
+use testkit::databases::FromDatabase;
 use testkit::server::Reply;
+use testkit::{TestDatabase, on_both};
 
 use crate::world::World;
 
@@ -24,7 +25,32 @@ async fn asked(world: &World, target: &str, headers: &[(&str, &str)]) -> Reply {
     world.bare(Method::GET, &format!("/api/v1/authorize{target}"), headers).await
 }
 
+/// A server that trusts no proxy.
+struct Wary(World);
+
+impl FromDatabase for Wary {
+    async fn from_database(database: TestDatabase) -> Self {
+        Self(World::with(database, &[]).await)
+    }
+}
+
 on_both! {
+    async fn whom_nobody_trusts_speaks_for_itself_alone(wary: Wary) {
+        let Wary(world) = wary;
+        let elsewhere = world.key(json!({"ipAllow": ["192.0.2.0/24"]})).await;
+        let here = world.key(json!({"ipAllow": ["127.0.0.0/8"]})).await;
+        let settings = ("x-doorbell-authorize", "keyspace=crm");
+        let forged = ("x-forwarded-for", "192.0.2.1");
+        for target in ["?keyspace=crm", "?keyspace=crm&hops=2", "/contacts", "/"] {
+            let shown = [("x-api-key", &*elsewhere.token), settings, forged];
+            assert_eq!(asked(&world, target, &shown).await.status, 401, "{target}");
+            let shown = [("x-api-key", &*here.token), settings, forged];
+            let reply = asked(&world, target, &shown).await;
+            assert_eq!((reply.status, &*reply.headers["x-key-id"]), (200, &*here.id), "{target}");
+            assert_eq!(reply.headers["x-doorbell-identity"], "", "signed for a stranger");
+        }
+    }
+
     async fn a_good_key_is_let_through_with_its_identity(world: World) {
         let key = world.key(json!({"owner": "Zoë", "roles": ["editor"]})).await;
         let bearer = format!("Bearer {}", key.token);
@@ -121,7 +147,8 @@ on_both! {
     async fn settings_that_are_not_right_open_nothing(world: World) {
         let key = world.key(json!({})).await;
         let token = [("x-api-key", &*key.token)];
-        for query in ["", "?scopes=a", "?keyspace=crm&scope=a", "?keyspace=crm&scopes=a+AND"] {
+        for query in ["", "?scopes=a", "?keyspace=crm&scope=a", "?keyspace=crm&scopes=",
+            "?keyspace=crm&environment=", "?keyspace=crm&scopes=a+AND"] {
             assert_eq!(asked(&world, query, &token).await.status, 400, "{query}");
         }
         assert_eq!(asked(&world, "?keyspace=none", &token).await.status, 401);

@@ -57,6 +57,7 @@ on_both! {
         let token = reply.json["token"].as_str().unwrap();
         assert_eq!(world.code(token).await, "VALID");
         assert_eq!(world.verdict(&key.token, json!({})).await["superseded"], true);
+        assert_eq!(reply.headers["cache-control"], "no-store");
         assert_eq!(collect(&key.path("/collect")).await.status, 409);
         advance(&world, 10);
         assert_eq!(world.code(&key.token).await, "ROTATED_OUT");

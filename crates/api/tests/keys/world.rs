@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 use testkit::databases::FromDatabase;
 use testkit::server::Reply;
-use testkit::{TestDatabase, TestServer};
+use testkit::{TestDatabase, TestOptions, TestServer};
 
 pub struct World(TestServer);
 
@@ -20,7 +20,15 @@ impl Deref for World {
 
 impl FromDatabase for World {
     async fn from_database(database: TestDatabase) -> Self {
-        let world = Self(TestServer::from_database(database).await);
+        // Where forward-auth comes from in tests.
+        Self::with(database, &["127.0.0.1/32"]).await
+    }
+}
+
+impl World {
+    pub async fn with(database: TestDatabase, trusted_proxies: &'static [&'static str]) -> Self {
+        let options = TestOptions { trusted_proxies, ..TestOptions::new(database.url()) };
+        let world = Self(TestServer::over(database, options).await);
         world.made("/app", json!({"name": "One", "uid": "one"})).await;
         world.made("/keyspace", keyspace()).await;
         world

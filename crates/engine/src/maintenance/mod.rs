@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::deliver::Deliverer;
-use crate::stopped;
+use crate::{Retention, stopped};
 
 const RESCUE_EVERY: Duration = Duration::from_secs(1);
 const TASKS_EVERY: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const CONNECTIONS_EVERY: Duration = Duration::from_secs(5);
 /// Does all chores until `shutdown`.
 pub(crate) async fn run(
     deliverer: Arc<Deliverer>,
-    payload_retention_ms: u64,
+    kept: Retention,
     shutdown: watch::Receiver<bool>,
 ) {
     let store = deliverer.store.clone();
@@ -44,7 +44,7 @@ pub(crate) async fn run(
     chores.spawn(every(TASKS_EVERY, woken, shutdown.clone(), move || tasks::run(tasks.clone())));
     let retention = store;
     chores.spawn(every(RETENTION_EVERY, std::future::pending, shutdown.clone(), move || {
-        retention::erase(retention.clone(), payload_retention_ms)
+        retention::erase(retention.clone(), kept)
     }));
     chores.spawn(every(CONNECTIONS_EVERY, std::future::pending, shutdown, move || {
         deliverer.http.close_idle();

@@ -6,9 +6,10 @@ use keys::{ImportedHash, Keys, KeysError, NewImport, VerifyRequest};
 use model::key::decide::Code;
 use model::key::pepper::Digest;
 use model::key::{Key, KeySecret};
+use store::MAX_BY_START;
 use testkit::on_both;
 
-use crate::world::{World, at, by, start, until};
+use crate::world::{World, at, by, start, stranger, until};
 
 /// As another system makes them.
 const TOKEN: &str = "zpka_5f1c9d7e8a2b4c6d8e0f1a2b3c4d5e6f";
@@ -148,5 +149,34 @@ on_both! {
         world.import_key(import(&world, digest.clone()), &by()).await.unwrap();
         let again = world.import_key(import(&world, digest), &by()).await;
         assert!(matches!(again, Err(KeysError::Taken("token"))));
+    }
+    async fn our_own_tokens_cost_no_password_hash(world: World) {
+        let ours = stranger(&world.db);
+        let start = Some(ours[..8].to_owned());
+        let hash = ImportedHash::Bcrypt(bcrypt_of("crm_live_ of another system"));
+        world.import_key(NewImport { start, ..import(&world, hash) }, &by()).await.unwrap();
+        let before = world.stats().hash_runs;
+        for _ in 0..5 {
+            assert_eq!(world.code(&stranger(&world.db)).await, Code::NotFound);
+        }
+        assert_eq!(world.stats().hash_runs, before);
+        let made = world.key().await;
+        assert_eq!(world.code(&made.token).await, Code::Valid);
+    }
+
+    async fn no_more_share_a_start_than_are_looked_at(world: World) {
+        let weak = |n: usize| {
+            let hash = ImportedHash::Bcrypt(bcrypt_of(&format!("{}{n}", &TOKEN[..8])));
+            NewImport { entropy_bits: 64, ..import(&world, hash) }
+        };
+        for n in 0..MAX_BY_START as usize {
+            world.import_key(weak(n), &by()).await.unwrap();
+        }
+        let refused = world.import_key(weak(99), &by()).await;
+        assert!(matches!(refused, Err(KeysError::Invalid { field: "start", .. })));
+        let other = NewImport { start: Some("anything".to_owned()), ..weak(99) };
+        world.import_key(other, &by()).await.unwrap();
+        let last = format!("{}{}", &TOKEN[..8], MAX_BY_START - 1);
+        assert_eq!(world.code(&last).await, Code::Valid);
     }
 }

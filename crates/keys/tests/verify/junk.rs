@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use keys::VerifyRequest;
+use keys::{KeysError, VerifyRequest};
+use model::key::RevocationReason;
 use model::key::decide::Code;
 use testkit::on_both;
 
-use crate::world::{World, start, stranger};
+use crate::world::{World, by, start, stranger};
 
 const FLOOD: usize = 1_000;
 
@@ -81,5 +82,56 @@ on_both! {
         }
         assert_eq!(node.stats().hash_runs, 0);
         node.close().await;
+    }
+    async fn fresh_answers_of_unknown_tokens_have_the_same_budget(world: World) {
+        let made = world.key().await;
+        let before = world.stats().probes;
+        let same = stranger(&world.db);
+        let mut spent = 0;
+        for n in 0..FLOOD {
+            // One again and again, or always another.
+            let token = stranger(&world.db);
+            let token = if n % 2 == 0 { &token } else { &same };
+            let peer = Some(address(0));
+            let request = VerifyRequest { peer, fresh: true, ..VerifyRequest::new(token) };
+            match world.verify(request).await.code {
+                Code::NotFound => {}
+                Code::Unavailable => spent += 1,
+                other => panic!("{other}"),
+            }
+        }
+        let probes = world.stats().probes - before;
+        assert!((1..=5).contains(&probes), "{probes} reads for one address");
+        assert_eq!(spent + usize::try_from(probes).unwrap(), FLOOD);
+        // Who is known is asked for, whoever asks.
+        let request = VerifyRequest {
+            peer: Some(address(0)),
+            fresh: true,
+            ..VerifyRequest::new(&made.token)
+        };
+        let verdict = world.verify(request).await;
+        assert!(verdict.is_valid() && !verdict.cached);
+    }
+
+    async fn nobody_guesses_by_revoking(world: World) {
+        let made = world.key().await;
+        let before = world.stats().probes;
+        let revoke = async |token: &str| {
+            let reason = RevocationReason::KeyCompromise;
+            world.revoke_own(token, Some(address(0)), reason, None, &by()).await
+        };
+        let mut busy = 0;
+        for _ in 0..FLOOD {
+            match revoke(&stranger(&world.db)).await {
+                Err(KeysError::NotFound(_)) => {}
+                Err(KeysError::Busy) => busy += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        let probes = world.stats().probes - before;
+        assert!((1..=5).contains(&probes), "{probes} reads for one address");
+        assert_eq!(busy + usize::try_from(probes).unwrap(), FLOOD);
+        revoke(&made.token).await.unwrap();
+        assert_eq!(world.code(&made.token).await, Code::Revoked);
     }
 }

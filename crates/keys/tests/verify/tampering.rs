@@ -1,5 +1,7 @@
 //! Somebody can write to the database, and no more.
 
+use std::time::Duration;
+
 use keys::{Keys, KeysError, VerifyRequest};
 use model::key::decide::Code;
 use model::key::pepper::Peppers;
@@ -75,6 +77,43 @@ on_both! {
         world.db.database.execute("update key_secret set ends_at = null").await;
         let node = new_node(&world).await;
         assert_eq!(node.verify(VerifyRequest::new(&made.token)).await.code, Code::NotFound);
+    }
+
+    async fn a_row_that_hides_its_lookup_does_not_outlive_its_revocation(world: World) {
+        let hidden = "update key_secret set lookup = null where key_id = ";
+        // Still 32 bytes, and of no token.
+        let moved = "update key_secret set lookup = tag where key_id = ";
+        let removed = "delete from key_secret where key_id = ";
+        for sql in [hidden, moved, removed] {
+            let (made, other) = (world.key().await, world.key().await);
+            let node = world.another_node(|options| options.hears_bell = false).await;
+            let code = async |token: &str| node.verify(VerifyRequest::new(token)).await.code;
+            assert_eq!(code(&made.token).await, Code::Valid);
+            let sql = format!("{sql}'{}'", made.key.id);
+            assert_eq!(world.db.database.execute(&sql).await, 1);
+            assert_eq!(world.code(&made.token).await, Code::Valid, "what is held is the good row");
+            world.revoke(&made.key).await;
+            assert_eq!(world.code(&made.token).await, Code::NotFound, "{sql}");
+            let elsewhere = async {
+                while code(&made.token).await == Code::Valid {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let within = tokio::time::timeout(Duration::from_secs(1), elsewhere).await;
+            within.expect("within a second");
+            assert_eq!(code(&made.token).await, Code::NotFound);
+            assert_eq!(world.code(&other.token).await, Code::Valid);
+            node.close().await;
+        }
+    }
+
+    async fn what_the_database_has_no_more_is_held_no_more(world: World) {
+        let made = world.key().await;
+        let sql = format!("delete from key_secret where key_id = '{}'", made.key.id);
+        assert_eq!(world.db.database.execute(&sql).await, 1);
+        assert_eq!(world.code(&made.token).await, Code::Valid);
+        assert_eq!(world.fresh(&made.token).await.code, Code::NotFound);
+        assert_eq!(world.code(&made.token).await, Code::NotFound);
     }
 
     async fn a_forged_keyspace_is_refused_with_all_its_keys(world: World) {

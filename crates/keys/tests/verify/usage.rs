@@ -78,4 +78,27 @@ on_both! {
         assert_eq!(last.address, Some("203.0.113.1".parse().unwrap()));
         assert_eq!(last.user_agent.as_deref(), Some("second/2"));
     }
+    async fn a_last_use_that_was_not_taken_waits(world: World) {
+        let (early, late) = (world.key().await, world.key().await);
+        let used = async |token: &str, agent: &str| {
+            world.db.advance_ms(1_000);
+            let request =
+                VerifyRequest { user_agent: Some(agent), ..VerifyRequest::new(token) };
+            assert!(world.verify(request).await.is_valid());
+        };
+        used(&early.token, "first/1").await;
+        used(&late.token, "first/1").await;
+        let sql = "alter table key rename column last_used_agent to elsewhere";
+        world.db.database.execute(sql).await;
+        world.settle_usage().await;
+        used(&late.token, "second/2").await;
+        let sql = "alter table key rename column elsewhere to last_used_agent";
+        world.db.database.execute(sql).await;
+        world.settle_usage().await;
+        for (made, agent) in [(&early, "first/1"), (&late, "second/2")] {
+            let row = world.db.key_in_app(Some(world.app), made.key.id.as_str()).await;
+            let last = row.unwrap().unwrap().last_use.unwrap();
+            assert_eq!(last.user_agent.as_deref(), Some(agent));
+        }
+    }
 }

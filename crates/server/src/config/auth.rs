@@ -14,12 +14,14 @@ section! {
     Auth = "auth" {
         /// The first admin token, instead of a generated one. Has no flag: a command line is no place for a secret.
         admin_token: Option<Secret> = "", "DOORBELL_ADMIN_TOKEN", token().optional();
-        /// Proxies in front of this server: what they say in X-Forwarded-For is believed.
+        /// Proxies in front of this server, and those that ask it about keys: what they say of their clients' addresses is believed, and only to them identities are signed.
         trusted_proxies: Vec<IpNet> = "", "DOORBELL_TRUSTED_PROXIES", networks();
         /// Requests of one token per minute; 0: no limit.
         requests_per_token: u64 = "6000000", "DOORBELL_REQUESTS_PER_TOKEN", whole(0..=MAX_PER_MINUTE);
         /// Requests from one address per minute; 0: no limit.
         requests_per_address: u64 = "6000000", "DOORBELL_REQUESTS_PER_ADDRESS", whole(0..=MAX_PER_MINUTE);
+        /// Requests from one address per minute whose token is refused or lacks a permission; 0: no limit.
+        refusals_per_address: u64 = "600", "DOORBELL_REFUSALS_PER_ADDRESS", whole(0..=MAX_PER_MINUTE);
         /// Messages published into one application per minute; 0: no limit.
         messages_per_app: u64 = "6000000", "DOORBELL_MESSAGES_PER_APP", whole(0..=MAX_PER_MINUTE);
     }

@@ -11,5 +11,5 @@ section! {
 }
 
 fn redis_url() -> Format<ServiceUrl> {
-    url(&["redis://", "rediss://"]).then(|url| Ok(ServiceUrl::new(url))).url_with_password()
+    url(&["redis://"]).then(|url| Ok(ServiceUrl::new(url))).url_with_password()
 }

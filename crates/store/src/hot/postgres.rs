@@ -199,9 +199,11 @@ pub(crate) async fn settle(
 }
 
 // Lanes that another process is claiming from are left to it. Lanes of an app with a rate are
-// held until the same moment; the one served last comes last.
+// held until the same moment; the one served last comes last. The busy ones are a hashed subplan:
+// `<> all` of a parameter would compare each due lane with each of them.
 const DUE_LANES: &str = "select endpoint_id, app_id from lane \
-    where greatest(next_due_at, hold_until) <= $1 and endpoint_id <> all($2) \
+    where greatest(next_due_at, hold_until) <= $1 \
+    and endpoint_id not in (select busy.id from unnest($2::text[]) busy (id)) \
     order by greatest(next_due_at, hold_until), next_due_at limit $3 for update skip locked";
 
 pub(crate) async fn due_lanes(
