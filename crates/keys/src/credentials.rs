@@ -78,8 +78,12 @@ impl Lookups {
         self.own.first().into_iter().chain(self.imported.iter().filter_map(|of| of.first()))
     }
 
+    /// In the order of looking. Between two looks a row may be carried on to the newest pepper:
+    /// where there are older ones, the newest is looked at once more.
     fn all(&self) -> impl Iterator<Item = &Lookup> {
-        self.own.iter().chain(self.imported.iter().flatten())
+        let lists = || std::iter::once(&self.own).chain(&self.imported);
+        let again = lists().filter(|list| list.len() > 1).filter_map(|list| list.first());
+        lists().flatten().chain(again)
     }
 }
 
