@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use model::Entropy;
 use model::access::MAX_PASSWORD_BYTES;
 use tokio::sync::Semaphore;
@@ -58,9 +60,7 @@ impl Passwords {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None);
         let params = params.map_err(|_| PasswordError::Failed)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let mut nobody = [0; 32];
-        entropy.fill(&mut nobody);
-        let nobodys = hash(&argon2, &nobody, &nobody[..SALT_LEN])?;
+        let nobodys = nobodys(cost, &entropy);
         let running = Arc::new(Semaphore::new(MAX_RUNNING));
         Ok(Self(Arc::new(Inner {
             argon2,
@@ -115,6 +115,16 @@ impl Passwords {
     }
 }
 
+/// What no password has as its hash: random bytes in the format of one, so that nothing has to be
+/// hashed at the start.
+fn nobodys(cost: PasswordCost, entropy: &Entropy) -> String {
+    let mut random = [0; SALT_LEN + Params::DEFAULT_OUTPUT_LEN];
+    entropy.fill(&mut random);
+    let (salt, output) = random.split_at(SALT_LEN);
+    let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
+    format!("$argon2id$v=19$m={},t={},p=1${salt}${output}", cost.memory_kib, cost.passes)
+}
+
 fn hash(argon2: &Argon2<'_>, password: &[u8], salt: &[u8]) -> Result<String, PasswordError> {
     let hash = argon2.hash_password_with_salt(password, salt);
     hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Failed)
@@ -164,6 +174,8 @@ mod tests {
         }
         assert_eq!(passwords.check("correct horse", Some("not a hash")).await, Ok(false));
         assert_eq!(passwords.check("correct horse", None).await, Ok(false));
+        let nobodys = &passwords.0.nobodys;
+        assert_eq!((nobodys.len(), &nobodys[..27]), (hash.len(), &hash[..27]), "the same cost");
     }
 
     #[tokio::test]
