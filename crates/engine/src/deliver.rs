@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::attempt::{Attempt, AttemptDetail, ErrorKind};
+use model::attempt::{Attempt, AttemptDetail, ErrorKind, Headers};
 use model::audit::Actor;
 use model::endpoint::DisabledReason;
 use model::retry::{self, Judgement, Next};
@@ -139,10 +139,10 @@ fn hold_until(judgement: &Judgement, next: Next, now: Timestamp) -> Timestamp {
 
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     let found = answer.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.map(|(_, value)| value.as_str())
+    found.map(|(_, value)| value)
 }
 
-fn record(lease: &Lease, request_headers: Vec<(String, String)>, sent: Sent) -> Attempt {
+fn record(lease: &Lease, request_headers: Headers, sent: Sent) -> Attempt {
     let (answer, error, message) = match sent.answer {
         Ok(answer) if (200..300).contains(&answer.status) => (Some(answer), None, None),
         Ok(answer) => (Some(answer), Some(ErrorKind::Status), None),

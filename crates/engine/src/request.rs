@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use model::attempt::Headers;
 use model::message::DEFAULT_CONTENT_TYPE;
-use model::signature::{self, Signer};
+use model::signature;
 use model::{EndpointId, Timestamp, name};
 use quick_cache::sync::Cache;
 use store::{Lease, Route};
@@ -47,15 +48,18 @@ pub(crate) struct Requests {
     prepared: Cache<(EndpointId, u64), Arc<Prepared>>,
 }
 
-const WEBHOOK: [HeaderName; 3] = [
-    HeaderName::from_static("webhook-id"),
-    HeaderName::from_static("webhook-timestamp"),
-    HeaderName::from_static("webhook-signature"),
-];
-const SVIX: [HeaderName; 3] = [
-    HeaderName::from_static("svix-id"),
-    HeaderName::from_static("svix-timestamp"),
-    HeaderName::from_static("svix-signature"),
+/// Id, timestamp and signature, by the names of both styles.
+static STYLES: [[HeaderName; 3]; 2] = [
+    [
+        HeaderName::from_static("webhook-id"),
+        HeaderName::from_static("webhook-timestamp"),
+        HeaderName::from_static("webhook-signature"),
+    ],
+    [
+        HeaderName::from_static("svix-id"),
+        HeaderName::from_static("svix-timestamp"),
+        HeaderName::from_static("svix-signature"),
+    ],
 ];
 
 impl Requests {
@@ -101,41 +105,43 @@ impl Requests {
         if let Some(content_type) = &lease.envelope.content_type {
             insert(&mut headers, CONTENT_TYPE, content_type);
         }
-        let signers: Vec<Signer> = lease.route.signers(now).cloned().collect();
         let id = lease.envelope.message_id;
         let seconds = now.seconds();
-        let signature = signature::signature_header(&signers, id.as_str(), seconds, payload);
+        let signature =
+            signature::signature_header(lease.route.signers(now), id.as_str(), seconds, payload);
         let values = [id.as_str(), &seconds.to_string(), &signature];
         for names in self.names() {
-            for (name, value) in names.into_iter().zip(values) {
-                insert(&mut headers, name, value);
+            for (name, value) in names.iter().zip(values) {
+                insert(&mut headers, name.clone(), value);
             }
         }
         if let Some(name) = &prepared.body_signature
-            && let Some(value) = signers.iter().find_map(|signer| signer.body_hmac_hex(payload))
+            && let Some(value) = lease.route.signers(now).find_map(|s| s.body_hmac_hex(payload))
         {
             insert(&mut headers, name.clone(), &value);
         }
         headers
     }
 
-    fn names(&self) -> Vec<[HeaderName; 3]> {
+    fn names(&self) -> &'static [[HeaderName; 3]] {
         match self.style {
-            HeaderStyle::Webhook => vec![WEBHOOK],
-            HeaderStyle::Svix => vec![SVIX],
-            HeaderStyle::Both => vec![WEBHOOK, SVIX],
+            HeaderStyle::Webhook => &STYLES[..1],
+            HeaderStyle::Svix => &STYLES[1..],
+            HeaderStyle::Both => &STYLES,
         }
     }
 }
 
 /// The headers as they are recorded: secrets are not.
-pub(crate) fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
-    let shown = |(key, value): (&HeaderName, &HeaderValue)| {
+pub(crate) fn shown(headers: &HeaderMap) -> Headers {
+    let bytes = headers.iter().map(|(key, value)| key.as_str().len() + value.len()).sum();
+    let mut shown = Headers::with_capacity(headers.len(), bytes);
+    for (key, value) in headers {
         let hidden = name::is_sensitive_header(key.as_str());
         let value = if hidden { REDACTED } else { value.to_str().unwrap_or_default() };
-        (key.to_string(), value.to_owned())
-    };
-    headers.iter().map(shown).collect()
+        shown.push(key.as_str(), value);
+    }
+    shown
 }
 
 /// Values come from checked names and our own figures; one that cannot be sent is left out.

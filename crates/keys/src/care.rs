@@ -2,7 +2,8 @@
 //! nobody waits for a password hash: the sample, and newer hashes for old ones.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use model::key::pepper::Peppers;
 use model::key::{KeySecret, token};
@@ -10,13 +11,38 @@ use model::key::{KeySecret, token};
 use crate::changes::Changed;
 use crate::credentials::{Asked, Credentials};
 use crate::entry::{Entry, Tampered};
-use crate::verifier::SAMPLE;
 use crate::{Keys, KeysError, stored};
+
+/// One good verification in so many is looked at more closely,
+const SAMPLE: u64 = 1_000;
+/// but no more often than this: a hash costs as much as ten thousand verifications.
+const SAMPLE_EVERY: Duration = Duration::from_secs(60);
+
+/// When the latest sample was taken.
+#[derive(Default)]
+pub(crate) struct Sampling {
+    /// Seconds of the clock's elapsed time; 0: never.
+    at_s: AtomicU64,
+}
+
+impl Sampling {
+    /// Whether to take one now; says so to one caller.
+    fn is_due(&self, elapsed: Duration) -> bool {
+        let (now_s, before_s) = (elapsed.as_secs().max(1), self.at_s.load(Ordering::Relaxed));
+        let is_due = before_s == 0 || now_s >= before_s + SAMPLE_EVERY.as_secs();
+        is_due
+            && self
+                .at_s
+                .compare_exchange(before_s, now_s, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
 
 impl Keys {
     /// After a good verification.
     pub(crate) fn look_after(&self, token: &str, entry: &Arc<Entry>) {
-        let is_sampled = self.0.stats.valid().is_multiple_of(SAMPLE);
+        let is_sampled = self.0.stats.valid().is_multiple_of(SAMPLE)
+            && self.0.sampling.is_due(self.0.store.clock().elapsed());
         let is_old = self.wants_new_hash(entry) && !entry.is_rehashed.load(Ordering::Relaxed);
         if !(is_sampled || is_old) || !self.0.credentials.hasher.is_idle() {
             return;

@@ -75,6 +75,7 @@ pub use usage::MAX_USER_AGENT;
 pub use verdict::{LimitUse, Verdict, VerifyRequest};
 
 use crate::background::Background;
+use crate::care::Sampling;
 use crate::changes::Changed;
 use crate::credentials::Credentials;
 use crate::follower::Follower;
@@ -146,6 +147,7 @@ pub(crate) struct Inner {
     follower: Arc<Follower>,
     usage: Usage,
     stats: Counters,
+    sampling: Sampling,
     background: Background,
     schedule: Schedule,
 }
@@ -192,6 +194,7 @@ impl Keys {
             follower,
             usage: Usage::new(),
             stats: Counters::default(),
+            sampling: Sampling::default(),
             background: Background::new(),
             schedule: Schedule::default(),
         }));

@@ -24,8 +24,6 @@ const SERVED_MS: u64 = 5_000;
 /// A key that looks idle was perhaps used at another node: its row is read again, but not more
 /// often than this.
 const IDLE_REREAD: Duration = Duration::from_secs(10);
-/// One valid verification of so many has its password hash compared in the background.
-pub(crate) const SAMPLE: u64 = 10_000;
 
 const UNCONFIRMED: &str = "this node cannot confirm that the key was not revoked";
 

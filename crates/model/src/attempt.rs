@@ -1,8 +1,12 @@
 //! An attempt: one HTTP try of a delivery, as it happened.
 
+mod headers;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub use headers::Headers;
 
 use crate::delivery::Trigger;
 use crate::{AppId, AttemptId, EndpointId, Timestamp};
@@ -41,10 +45,10 @@ impl Attempt {
 #[serde(rename_all = "camelCase", default)]
 pub struct AttemptDetail {
     pub url: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub request_headers: Vec<(String, String)>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub response_headers: Vec<(String, String)>,
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    pub request_headers: Headers,
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    pub response_headers: Headers,
     /// The address that was dialled; none when it came to no dialling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,

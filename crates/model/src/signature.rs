@@ -238,9 +238,14 @@ impl fmt::Debug for Signer {
 
 /// The value of `webhook-signature`. `signers` come newest first.
 #[must_use]
-pub fn signature_header(signers: &[Signer], id: &str, timestamp_s: i64, body: &[u8]) -> String {
+pub fn signature_header<'a>(
+    signers: impl IntoIterator<Item = &'a Signer>,
+    id: &str,
+    timestamp_s: i64,
+    body: &[u8],
+) -> String {
     let prefix = prefix(id, timestamp_s);
-    let mut header = String::with_capacity(signers.len() * 96);
+    let mut header = String::with_capacity(96);
     for signer in signers {
         if !header.is_empty() {
             header.push(' ');

@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use crate::hot::MAX_BATCH;
 use crate::{Lease, Route, Settlement, Store};
 
-/// Deliveries that may wait in memory before publishers are held back.
-const ENOUGH_WAITING: usize = 64;
+/// Deliveries that are to wait in memory: enough to find one whenever a slot is free.
+const ENOUGH_WAITING: usize = 128;
 /// Deliveries that a commit may add even then: publishers are never stopped by one lane.
 const MIN_HELD_BACK: usize = 16;
 
@@ -70,15 +70,17 @@ impl Slots {
     /// How many messages the next commit may take in.
     ///
     /// Publishers wait for a commit, not for their deliveries: left alone they outrun them, and
-    /// the wait moves from their request into the queue. So while a good deal waits in memory,
-    /// less is taken in than is settled, until the deliveries have caught up.
+    /// the wait moves from their request into the queue. So as soon as something waits in memory,
+    /// as much is taken in as was settled, and as is missing to what is to wait.
     pub fn most_ingests(&self) -> usize {
         let settled = self.settled.swap(0, Ordering::Relaxed);
-        if self.lock().waiting() <= ENOUGH_WAITING {
+        let waiting = self.lock().waiting();
+        if waiting == 0 {
             return MAX_BATCH;
         }
         let fan_out = self.fan_out.load(Ordering::Relaxed).max(1);
-        (settled * 7 / 8).max(MIN_HELD_BACK).div_ceil(fan_out)
+        let missing = (settled + ENOUGH_WAITING).saturating_sub(waiting);
+        missing.max(MIN_HELD_BACK).div_ceil(fan_out)
     }
 
     /// Starts what has a slot; the rest waits for one in memory.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::attempt::{Attempt, Timing};
+use model::attempt::{Attempt, Headers, Timing};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -96,8 +96,8 @@ impl AttemptOut {
             timestamp: Moment(attempt.at),
             error_kind: attempt.error.map(|kind| kind.as_str()),
             error: detail.error,
-            request_headers: by_name(detail.request_headers),
-            response_headers: by_name(detail.response_headers),
+            request_headers: by_name(&detail.request_headers),
+            response_headers: by_name(&detail.response_headers),
             address: detail.address.map(|address| address.to_string()),
             timing: detail.timing.into(),
             msg,
@@ -106,16 +106,16 @@ impl AttemptOut {
 }
 
 /// Headers that came several times are joined, as HTTP reads them.
-fn by_name(headers: Vec<(String, String)>) -> BTreeMap<String, String> {
+fn by_name(headers: &Headers) -> BTreeMap<String, String> {
     let mut by_name: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers {
+    for (name, value) in headers.iter() {
         by_name
-            .entry(name)
+            .entry(name.to_owned())
             .and_modify(|values| {
                 values.push_str(", ");
-                values.push_str(&value);
+                values.push_str(value);
             })
-            .or_insert(value);
+            .or_insert_with(|| value.to_owned());
     }
     by_name
 }

@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http::response::Parts;
 use hyper::body::{Body, Incoming};
 use model::Timestamp;
-use model::attempt::{ErrorKind, RESPONSE_KEPT_BYTES, Timing};
+use model::attempt::{ErrorKind, Headers, RESPONSE_KEPT_BYTES, Timing};
 
 use super::pool::IDLE_AGE_MAX;
 use super::wire::Wire;
@@ -33,7 +33,7 @@ pub struct Sent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     pub body: Vec<u8>,
     /// The body was longer than what was kept.
     pub cut: bool,
@@ -100,14 +100,14 @@ pub(super) fn rest_max(headers: &HeaderMap) -> Duration {
     timeout.map_or(IDLE_AGE_MAX, |timeout| timeout.saturating_sub(MARGIN).min(IDLE_AGE_MAX))
 }
 
-fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+fn kept_headers(headers: &HeaderMap) -> Headers {
     let mut room = RESPONSE_HEADERS_KEPT_BYTES;
-    let mut kept = Vec::with_capacity(headers.len());
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let mut kept = Headers::with_capacity(headers.len(), bytes.min(room));
     for (name, value) in headers {
         let Some(left) = room.checked_sub(name.as_str().len() + value.len()) else { continue };
         room = left;
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        kept.push((name.to_string(), value));
+        kept.push(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
     }
     kept
 }

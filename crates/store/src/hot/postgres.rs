@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::claim::{Content, DueLane, Request, Taken};
 use super::ingest::{Known, NewMessage};
 use super::plan::Plan;
-use super::settle::{HOUR_MS, Settlement};
+use super::settle::{HOUR_MS, Job, Settlement};
 use crate::Result;
 use crate::routes::AppVersion;
 use crate::rows;
@@ -56,14 +56,16 @@ pub(crate) async fn by_event_id(
 // `not in` is a hashed subplan, whatever joins the planner is left; a join of two of these sets
 // would be a nested loop over both. Lanes are locked in id order, so that two writers never wait
 // for each other in a circle.
-const INSERT: &str = "with m as (insert into message (id, app_id, event_type, event_id, \
+macro_rules! insert_sql {
+    ($conflict:literal) => {
+        concat!("with m as (insert into message (id, app_id, event_type, event_id, \
     idempotency_key, payload, content_type, channels, tags, deliver_at, outcome, created_at, \
     payload_expires_at) select s.id, s.app_id, s.event_type, s.event_id, s.idempotency_key, \
     s.payload, s.content_type, s.channels, s.tags, s.deliver_at, s.outcome, $13, s.expires_at \
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], \
     $7::text[], $8::text[], $9::text[], $10::bigint[], $11::smallint[], $12::bigint[]) \
     s (id, app_id, event_type, event_id, idempotency_key, payload, content_type, channels, tags, \
-    deliver_at, outcome, expires_at) on conflict do nothing returning id), \
+    deliver_at, outcome, expires_at) ", $conflict, " returning id), \
     x as (select s.id from unnest($1::text[]) s (id) where s.id not in (select id from m)), \
     d as (insert into delivery (id, app_id, endpoint_id, state, due_at, lease_owner, created_at) \
     select s.id, s.app_id, s.endpoint_id, s.state, s.due_at, \
@@ -76,7 +78,13 @@ const INSERT: &str = "with m as (insert into message (id, app_id, event_type, ev
     order by l.endpoint_id for update of l), \
     l as (update lane set next_due_at = least(lane.next_due_at, k.due_at) from k \
     where lane.endpoint_id = k.endpoint_id) \
-    select id from x";
+    select id from x")
+    };
+}
+/// A message without an event id or idempotency key cannot meet another one: its id is random. To
+/// be ready for a conflict costs a second look at each index.
+const INSERT: &str = insert_sql!("");
+const INSERT_UNLESS_THERE: &str = insert_sql!("on conflict do nothing");
 
 /// Answers the messages that were not inserted, because another process was first.
 pub(crate) async fn insert(
@@ -99,7 +107,10 @@ pub(crate) async fn insert(
     };
     let message_ids: Vec<MessageId> =
         plan.deliveries.iter().map(|delivery| delivery.id.message_id()).collect();
-    let missed: Vec<(String,)> = sqlx::query_as(INSERT)
+    let may_meet_another =
+        rows.iter().any(|(p, message)| p.idempotency_key.is_some() || message.event_id.is_some());
+    let sql = if may_meet_another { INSERT_UNLESS_THERE } else { INSERT };
+    let missed: Vec<(String,)> = sqlx::query_as(sql)
         .bind(column(&rows, |(planned, _)| planned.id.as_str()))
         .bind(column(&rows, |(planned, _)| planned.app_id.as_str()))
         .bind(column(&rows, |(_, message)| message.event_type.as_str()))
@@ -161,33 +172,30 @@ const SETTLE: &str = "with s as (select * from unnest($1::text[], $2::smallint[]
 /// Answers the deliveries whose lease was lost; all others are settled.
 pub(crate) async fn settle(
     c: &mut PgConnection,
-    settlements: &[&Settlement],
+    jobs: &[Job],
     node: i64,
     now: Timestamp,
 ) -> Result<HashSet<DeliveryId>> {
-    let details = settlements.iter().map(|settlement| {
-        settlement.attempt.as_ref().map(|attempt| rows::to_json(&attempt.detail)).transpose()
-    });
-    let details: Vec<Option<String>> = details.collect::<Result<_>>()?;
+    let settlements: Vec<&Settlement> = jobs.iter().map(|job| &job.settlement).collect();
     let mut lanes = BTreeMap::new();
-    for settlement in settlements {
+    for settlement in &settlements {
         super::settle::note_lane(&mut lanes, settlement, now);
     }
     let lost: Vec<(String,)> = sqlx::query_as(SETTLE)
-        .bind(column(settlements, |s| s.delivery_id.as_str()))
-        .bind(column(settlements, |s| s.state().code()))
-        .bind(column(settlements, |s| s.due_at(now).0))
-        .bind(column(settlements, |s| rows::small(s.attempts())))
-        .bind(column(settlements, |s| s.attempt.as_ref()?.status_code.map(i32::from)))
-        .bind(column(settlements, |s| s.attempt.as_ref()?.error.map(ErrorKind::code)))
-        .bind(column(settlements, |s| s.state().is_final().then_some(now.0)))
-        .bind(column(settlements, |s| rows::small(s.attempts_before)))
-        .bind(column(settlements, |s| s.attempt.as_ref().map(|attempt| attempt.id.as_str())))
-        .bind(column(settlements, |s| s.attempt.as_ref().map(|attempt| attempt.trigger.code())))
-        .bind(column(settlements, |s| s.attempt.as_ref().map(|attempt| attempt.at.0)))
-        .bind(column(settlements, |s| s.attempt.as_ref().map(|a| rows::small(a.duration_ms))))
-        .bind(column(settlements, |s| s.attempt.as_ref().map(|a| &a.response_body[..])))
-        .bind(details)
+        .bind(column(&settlements, |s| s.delivery_id.as_str()))
+        .bind(column(&settlements, |s| s.state().code()))
+        .bind(column(&settlements, |s| s.due_at(now).0))
+        .bind(column(&settlements, |s| rows::small(s.attempts())))
+        .bind(column(&settlements, |s| s.attempt.as_ref()?.status_code.map(i32::from)))
+        .bind(column(&settlements, |s| s.attempt.as_ref()?.error.map(ErrorKind::code)))
+        .bind(column(&settlements, |s| s.state().is_final().then_some(now.0)))
+        .bind(column(&settlements, |s| rows::small(s.attempts_before)))
+        .bind(column(&settlements, |s| s.attempt.as_ref().map(|attempt| attempt.id.as_str())))
+        .bind(column(&settlements, |s| s.attempt.as_ref().map(|attempt| attempt.trigger.code())))
+        .bind(column(&settlements, |s| s.attempt.as_ref().map(|attempt| attempt.at.0)))
+        .bind(column(&settlements, |s| s.attempt.as_ref().map(|a| rows::small(a.duration_ms))))
+        .bind(column(&settlements, |s| s.attempt.as_ref().map(|a| &a.response_body[..])))
+        .bind(column(jobs, |job| job.detail.as_deref()))
         .bind(node)
         .bind(now.0 - now.0.rem_euclid(HOUR_MS))
         .bind(lanes.keys().map(EndpointId::as_str).collect::<Vec<_>>())

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Conn, postgres, sqlite};
 use crate::db::Either;
-use crate::{Lease, Result, Store, StoreError};
+use crate::{Lease, Result, Store, StoreError, rows};
 
 /// Usage is summed per hour.
 pub(crate) const HOUR_MS: i64 = 3_600_000;
@@ -86,6 +86,8 @@ impl Settlement {
 
 pub(crate) struct Job {
     pub settlement: Settlement,
+    /// What is recorded of the attempt, written by whoever hands it in: the writer only copies.
+    pub detail: Option<String>,
     /// Whether the lease was still ours.
     pub answer: oneshot::Sender<bool>,
 }
@@ -97,7 +99,8 @@ impl Store {
     /// When the store is shutting down.
     pub async fn settle(&self, settlement: Settlement) -> Result<bool> {
         let (answer, answered) = oneshot::channel();
-        let job = Job { settlement, answer };
+        let detail = settlement.attempt.as_ref().map(|attempt| rows::to_json(&attempt.detail));
+        let job = Job { detail: detail.transpose()?, settlement, answer };
         self.0.hot.settle.send(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)
     }
@@ -108,11 +111,10 @@ pub(crate) async fn apply(store: &Store, conn: &mut Conn<'_>, jobs: &[Job]) -> R
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let settlements: Vec<&Settlement> = jobs.iter().map(|job| &job.settlement).collect();
     let (node, now) = (store.0.node, store.now());
     let lost = match conn {
-        Either::Sqlite(c) => sqlite::settle(c, &settlements, node, now)?,
-        Either::Postgres(c) => postgres::settle(c, &settlements, node, now).await?,
+        Either::Sqlite(c) => sqlite::settle(c, jobs, node, now)?,
+        Either::Postgres(c) => postgres::settle(c, jobs, node, now).await?,
     };
     Ok(jobs.iter().map(|job| !lost.contains(&job.settlement.delivery_id)).collect())
 }

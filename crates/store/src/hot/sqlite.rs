@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::claim::{Content, DueLane, Request, Taken};
 use super::ingest::{Known, NewMessage};
 use super::plan::{Plan, PlannedDelivery, PlannedMessage};
-use super::settle::{HOUR_MS, Settlement};
+use super::settle::{HOUR_MS, Job, Settlement};
 use crate::routes::AppVersion;
 use crate::{Result, rows};
 
@@ -220,7 +220,7 @@ const LOWER_AND_HOLD_LANE: &str = "update lane set next_due_at = min(next_due_at
 /// Settles those that still hold their lease; answers the others.
 pub(crate) fn settle(
     c: &Connection,
-    settlements: &[&Settlement],
+    jobs: &[Job],
     node: i64,
     now: Timestamp,
 ) -> Result<HashSet<DeliveryId>> {
@@ -229,13 +229,13 @@ pub(crate) fn settle(
     let mut lanes: BTreeMap<EndpointId, (Timestamp, Timestamp)> = BTreeMap::new();
     let mut advance = c.prepare_cached(MOVE)?;
     let mut record = c.prepare_cached(INSERT_ATTEMPT)?;
-    for settlement in settlements {
+    for Job { settlement, detail, .. } in jobs {
         if !advance_delivery(&mut advance, settlement, node, now)? {
             lost.insert(settlement.delivery_id);
             continue;
         }
         if let Some(attempt) = &settlement.attempt {
-            insert_attempt(&mut record, attempt)?;
+            insert_attempt(&mut record, attempt, detail.as_deref().unwrap_or_default())?;
         }
         let state = settlement.state();
         if state.is_final() {
@@ -277,7 +277,11 @@ fn advance_delivery(
     Ok(moved == 1)
 }
 
-fn insert_attempt(statement: &mut rusqlite::Statement<'_>, attempt: &Attempt) -> Result<()> {
+fn insert_attempt(
+    statement: &mut rusqlite::Statement<'_>,
+    attempt: &Attempt,
+    detail: &str,
+) -> Result<()> {
     statement.execute(params![
         Sql(&attempt.id),
         Sql(&attempt.app_id),
@@ -289,7 +293,7 @@ fn insert_attempt(statement: &mut rusqlite::Statement<'_>, attempt: &Attempt) ->
         attempt.status_code,
         attempt.error.map(ErrorKind::code),
         attempt.response_body,
-        rows::to_json(&attempt.detail)?,
+        detail,
     ])?;
     Ok(())
 }
