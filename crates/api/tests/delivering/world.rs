@@ -232,11 +232,10 @@ fn attempt(lease: &Lease, at: Timestamp, outcome: Outcome) -> Attempt {
         response_body: body.as_bytes().to_vec(),
         detail: AttemptDetail {
             url: endpoint.url.clone(),
-            request_headers: vec![("webhook-id".to_owned(), lease.envelope.message_id.to_string())],
-            response_headers: vec![
-                ("set-cookie".to_owned(), "a=1".to_owned()),
-                ("set-cookie".to_owned(), "b=2".to_owned()),
-            ],
+            request_headers: [("webhook-id", lease.envelope.message_id.as_str())]
+                .into_iter()
+                .collect(),
+            response_headers: [("set-cookie", "a=1"), ("set-cookie", "b=2")].into_iter().collect(),
             address: Some([203, 0, 113, 7].into()),
             error: said,
             response_cut: false,

@@ -61,8 +61,8 @@ async fn the_answer_is_kept_with_its_headers_and_timing() {
     let answer = answered(sent);
     assert_eq!((answer.status, &*answer.body, answer.cut), (429, &b"slow down"[..], false));
     let header = |name: &str| {
-        let found = answer.headers.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| &**value)
+        let found = answer.headers.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| value)
     };
     assert_eq!(header("retry-after"), Some("7"));
     assert_eq!(header("x-odd"), Some("café"));
@@ -74,7 +74,7 @@ async fn headers_that_are_not_text_are_shown_all_the_same() {
     let raw = b"HTTP/1.1 200 OK\r\nx-raw: a\xff\xfeb\r\ncontent-length: 0\r\n\r\n";
     receiver.script([Reply::raw(*raw)]);
     let answer = answered(post(&client(), &receiver.url("/")).await);
-    assert_eq!(answer.headers[0], ("x-raw".to_owned(), "a\u{fffd}\u{fffd}b".to_owned()));
+    assert_eq!(answer.headers.iter().next(), Some(("x-raw", "a\u{fffd}\u{fffd}b")));
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn a_redirect_is_an_answer() {
         receiver.script([Reply::status(status).header("location", &location)]);
         let answer = answered(post(&client, &receiver.url("/")).await);
         assert_eq!(answer.status, status);
-        assert!(answer.headers.contains(&("location".to_owned(), location)));
+        assert!(answer.headers.iter().any(|pair| pair == ("location", location.as_str())));
     }
     assert_eq!(elsewhere.connections(), 0);
 }

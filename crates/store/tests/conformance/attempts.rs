@@ -17,11 +17,8 @@ fn full(lease: &Lease) -> Attempt {
         response_body: b"\0\xff\xc3\x28 odd".to_vec(),
         detail: AttemptDetail {
             url: ODD.to_owned(),
-            request_headers: vec![
-                (ODD.to_owned(), "\0".to_owned()),
-                (String::new(), String::new()),
-            ],
-            response_headers: vec![("x".to_owned(), ODD.to_owned())],
+            request_headers: [(ODD, "\0"), ("", "")].into_iter().collect(),
+            response_headers: [("x", ODD)].into_iter().collect(),
             address: Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
             error: Some(ODD.to_owned()),
             response_cut: true,
