@@ -2,7 +2,7 @@
 
 SERVICES = scripts/test-services
 
-.PHONY: help run test check fmt bench torture ui
+.PHONY: help run test check fmt bench torture outages ui
 
 help: ## List the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,3 +33,7 @@ bench: ## Measure speed as ratios to the floor of this machine
 torture: ## kill -9 under load, again and again
 	cargo build --release -p doorbell -p doorbell-bench
 	$(SERVICES) --durable target/release/doorbell-bench torture
+
+outages: ## Take database and Redis away under load, again and again
+	cargo build --release -p doorbell -p doorbell-bench
+	$(SERVICES) --durable target/release/doorbell-bench outages

@@ -16,7 +16,7 @@ use Bar::{AtLeast, AtMost};
 const MB: f64 = 1e6 / (1024.0 * 1024.0);
 
 /// Scenario, connections (0 = any), figure, bar.
-const BARS: [(&str, usize, &str, Bar); 31] = [
+const BARS: [(&str, usize, &str, Bar); 40] = [
     ("end-to-end", 64, "ratio", AtLeast(0.10)),
     ("end-to-end", 256, "ratio", AtLeast(0.18)),
     ("end-to-end", 0, "p99_ms", AtMost(50.0)),
@@ -32,6 +32,11 @@ const BARS: [(&str, usize, &str, Bar); 31] = [
     ("drain", 0, "p99_ms", AtMost(1_000.0)),
     ("drain", 0, "server_peak_mib", AtMost(300.0 * MB)),
     ("drain", 0, "lost", AtMost(0.0)),
+    ("replay", 0, "not_replayed", AtMost(0.0)),
+    ("replay", 0, "replayed_twice", AtMost(0.0)),
+    ("replay", 0, "progress_off_by", AtMost(0.0)),
+    ("replay", 0, "p99_ratio", AtMost(2.0)),
+    ("replay", 0, "lost", AtMost(0.0)),
     ("start", 0, "idle_mib", AtMost(40.0 * MB)),
     ("start", 0, "start_ms", AtMost(300.0)),
     ("verify-core", 0, "p99_us", AtMost(2.0)),
@@ -48,6 +53,10 @@ const BARS: [(&str, usize, &str, Bar); 31] = [
     ("rotation", 0, "verifies", AtLeast(100_000.0)),
     ("rotation", 0, "refused_in_grace", AtMost(0.0)),
     ("rotation", 0, "valid_after_1_s", AtMost(0.0)),
+    ("secret-rotation", 0, "old_refused_in_grace", AtMost(0.0)),
+    ("secret-rotation", 0, "new_refused", AtMost(0.0)),
+    ("secret-rotation", 0, "old_good_after_grace", AtMost(0.0)),
+    ("secret-rotation", 0, "lost", AtMost(0.0)),
 ];
 
 pub fn print(databases: &[Database], rows: &[Row]) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -32,6 +32,7 @@ pub struct Question {
 
 pub struct Answer {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -88,9 +89,9 @@ impl Connection {
         }
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Answer { status, body })
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 }
 
@@ -134,6 +135,17 @@ impl Api {
 
     async fn create(&mut self, path: &str, body: Value) -> Outcome<String> {
         Ok(self.post::<Created>(path, body).await?.id)
+    }
+
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Outcome<T> {
+        let answer = self.connection.get(&path.parse()?).await?;
+        Ok(serde_json::from_slice(&expect_success(path, answer)?)?)
+    }
+
+    /// As `post`, when nothing is answered.
+    pub async fn post_empty(&mut self, path: &str) -> Outcome<()> {
+        let answer = self.connection.post(&path.parse()?, "{}".into()).await?;
+        expect_success(path, answer).map(drop)
     }
 
     /// Any call that has to succeed.

@@ -13,9 +13,11 @@
 mod bars;
 mod client;
 mod driver;
+mod expired;
 mod job;
 mod measure;
 mod options;
+mod outages;
 mod payload;
 mod postgres;
 mod process;
@@ -54,10 +56,12 @@ fn main() -> ExitCode {
 /// One thread each for driver and sink: they are to cost little and the same in every scenario.
 fn run(cli: Cli) -> Outcome<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match cli.command {
+    let Cli { options, command } = cli;
+    match command {
         Command::Sink => runtime.block_on(sink::serve()).map(|()| true),
-        Command::Torture(torture) => runtime.block_on(torture::run(&cli.options, &torture)),
-        Command::All => runtime.block_on(scenarios::run(&cli.options, &scenarios::Scenario::ALL)),
-        Command::One(scenario) => runtime.block_on(scenarios::run(&cli.options, &[scenario])),
+        Command::Torture(torture) => runtime.block_on(torture::run(&options, &torture)),
+        Command::Outages(outages) => runtime.block_on(outages::run(options, &outages)),
+        Command::All => runtime.block_on(scenarios::run(&options, &scenarios::Scenario::ALL)),
+        Command::One(scenario) => runtime.block_on(scenarios::run(&options, &[scenario])),
     }
 }

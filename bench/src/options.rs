@@ -30,6 +30,9 @@ pub enum Command {
     One(Scenario),
     /// Kill -9 under load, again and again; fails if an acknowledged message is lost
     Torture(TortureOptions),
+    /// Stop the database, cut its connections, kill and empty Redis, under load; fails if an
+    /// acknowledged message is lost, an answer is not polite, or the rate stays away
+    Outages(OutageOptions),
     #[command(hide = true)]
     Sink,
 }
@@ -42,7 +45,7 @@ pub struct Options {
     /// A PostgreSQL whose user may create databases; each run makes and drops its own
     /// [env: DOORBELL_BENCH_POSTGRES_URL]
     #[arg(long, global = true)]
-    postgres_url: Option<String>,
+    pub postgres_url: Option<String>,
     /// The server under measurement
     #[arg(long, global = true, default_value = "target/release/doorbell")]
     pub server: PathBuf,
@@ -67,6 +70,16 @@ pub struct Options {
     /// Messages due for the dead endpoint of the drain
     #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(1..=10_000_000))]
     pub backlog: u64,
+    /// Deliveries that are replayed in bulk
+    #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(1..=10_000_000))]
+    pub replays: u64,
+    /// The rate that the replay is asked to keep, in deliveries per second; as fast as it goes if
+    /// left out
+    #[arg(long, global = true, value_parser = whole::<u32>(1..=10_000))]
+    pub replay_rate: Option<u32>,
+    /// Attempts that expire
+    #[arg(long, global = true, default_value_t = 1_000_000, value_parser = whole::<u64>(1..=100_000_000))]
+    pub expired: u64,
     /// Length of each phase at a fixed rate
     #[arg(long, global = true, default_value_t = 20, value_parser = whole::<u64>(1..=600))]
     pub seconds: u64,
@@ -76,6 +89,9 @@ pub struct Options {
     /// Keys in the database when the server is restarted
     #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<usize>(100..=250_000))]
     pub keys: usize,
+    /// Messages sent across the rotations of a signing secret
+    #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(3..=10_000_000))]
+    pub sends: u64,
     /// Verifications of one closed-loop run, and of the rotations
     #[arg(long, global = true, default_value_t = 100_000, value_parser = whole::<u64>(1_000..=100_000_000))]
     pub verifies: u64,
@@ -107,6 +123,24 @@ pub struct TortureOptions {
     /// Set as the server's cap on deliveries in flight to the one endpoint: what a kill may repeat
     #[arg(long, default_value_t = 256, value_parser = whole::<u64>(1..=100_000))]
     pub in_flight_cap: u64,
+    /// How long the last messages may take to arrive
+    #[arg(long, default_value_t = 180, value_parser = whole::<u64>(1..=3_600))]
+    pub deadline_s: u64,
+}
+
+#[derive(Args)]
+pub struct OutageOptions {
+    /// Times that the database is stopped and started
+    #[arg(long, default_value_t = 10, value_parser = whole::<u32>(0..=1_000))]
+    pub stops: u32,
+    /// Times that all connections to the database are cut
+    #[arg(long, default_value_t = 5, value_parser = whole::<u32>(0..=1_000))]
+    pub cuts: u32,
+    /// Times that Redis is killed, and as often emptied
+    #[arg(long, default_value_t = 3, value_parser = whole::<u32>(0..=1_000))]
+    pub redis: u32,
+    #[arg(long, default_value_t = 32, value_parser = whole::<usize>(1..=1_024))]
+    pub publishers: usize,
     /// How long the last messages may take to arrive
     #[arg(long, default_value_t = 180, value_parser = whole::<u64>(1..=3_600))]
     pub deadline_s: u64,

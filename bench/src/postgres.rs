@@ -75,6 +75,11 @@ pub fn notifications(url: &str) -> Outcome<Notifications> {
     Ok(Notifications { passed: count("bench_passed")?, lost: count("bench_lost")? })
 }
 
+/// Any script; answers what it prints.
+pub fn run(url: &str, script: &str) -> Outcome<String> {
+    psql(url, script)
+}
+
 fn timing(line: &str) -> Option<f64> {
     line.strip_prefix("Time: ")?.split_whitespace().next()?.parse().ok()
 }

@@ -10,6 +10,9 @@ mod keys;
 mod latency;
 mod neighbour;
 mod phase;
+mod replay;
+mod retention;
+mod secret_rotation;
 mod start;
 mod throughput;
 
@@ -38,6 +41,10 @@ pub enum Scenario {
     Neighbour,
     /// A backlog for a dead endpoint, and its drain
     Drain,
+    /// Deliveries replayed in bulk beside new traffic, with a kill -9 in the middle
+    Replay,
+    /// A day of old attempts expires while messages are published
+    Retention,
     /// Time to the first healthy answer, and memory at rest
     Start,
     /// CPU time of one verification from memory, in process
@@ -52,10 +59,12 @@ pub enum Scenario {
     Revocation,
     /// Verifications with old and new tokens across three rotations
     Rotation,
+    /// Sends verified with old and new signing secrets across three rotations
+    SecretRotation,
 }
 
 impl Scenario {
-    pub const ALL: [Scenario; 14] = [
+    pub const ALL: [Scenario; 17] = [
         Scenario::Floor,
         Scenario::Ingest,
         Scenario::EndToEnd,
@@ -63,6 +72,8 @@ impl Scenario {
         Scenario::Latency,
         Scenario::Neighbour,
         Scenario::Drain,
+        Scenario::Retention,
+        Scenario::Replay,
         Scenario::Start,
         Scenario::VerifyCore,
         Scenario::VerifyHttp,
@@ -70,6 +81,7 @@ impl Scenario {
         Scenario::Junk,
         Scenario::Revocation,
         Scenario::Rotation,
+        Scenario::SecretRotation,
     ];
 
     fn runs_in_rounds(self) -> bool {
@@ -154,6 +166,8 @@ impl Bench<'_> {
             Scenario::Latency => latency::run(self).await,
             Scenario::Neighbour => neighbour::run(self).await,
             Scenario::Drain => drain::run(self).await,
+            Scenario::Retention => retention::run(self).await,
+            Scenario::Replay => replay::run(self).await,
             Scenario::Start => start::run(self).await,
             Scenario::VerifyCore => keys::core::run(self).await,
             Scenario::VerifyHttp => keys::http::run(self).await,
@@ -161,6 +175,7 @@ impl Bench<'_> {
             Scenario::Junk => keys::junk::run(self).await,
             Scenario::Revocation => keys::revocation::run(self).await,
             Scenario::Rotation => keys::rotation::run(self).await,
+            Scenario::SecretRotation => secret_rotation::run(self).await,
         }
     }
 

@@ -36,7 +36,7 @@ pub async fn obey(
 ) -> Response<Full<Bytes>> {
     let answer = match command {
         "report" => to_json(&state.lanes().report(argument)),
-        "forget" => to_json(&state.lanes().forget()),
+        "forget" => to_json(&state.lanes().forget(unix_nanos())),
         "hanging" => to_json(&state.lanes().hanging),
         "open" => state.open_refusing_port().and_then(|()| to_json(&())),
         "next-generation" => to_json(&state.lanes().next_generation()),
@@ -44,6 +44,8 @@ pub async fn obey(
         "recent" => recent(argument, state),
         "watch" => watch(body, state),
         "missing" => missing(argument, state).await,
+        "tell" => tell(argument, body, state),
+        "verified" => to_json(&state.signatures().verified()),
         _ => Err("no such command".into()),
     };
     match answer {
@@ -77,6 +79,12 @@ fn watch(body: &[u8], state: &State) -> Outcome<Bytes> {
     let expected: Expected = serde_json::from_slice(body)?;
     let ids = expected.ids.iter().map(String::as_str);
     state.lanes().watch_for(&expected.lane, ids);
+    to_json(&())
+}
+
+/// The secrets that the receivers of a lane verify with.
+fn tell(lane: &str, body: &[u8], state: &State) -> Outcome<Bytes> {
+    state.signatures().tell(lane, serde_json::from_slice(body)?)?;
     to_json(&())
 }
 

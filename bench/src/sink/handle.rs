@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::control::{Expected, Missing};
 use super::lane::LaneReport;
 use super::serve::Ports;
+use super::signatures::{Told, Verified};
 use crate::Outcome;
 use crate::client::{Connection, Peer, expect_success};
 
@@ -92,6 +93,15 @@ impl Sink {
 
     pub async fn missing(&mut self, deadline: Duration) -> Outcome<Missing> {
         self.command("missing", &deadline.as_millis().to_string(), Bytes::new()).await
+    }
+
+    /// Tells the receivers of a lane with which secrets to verify from now on.
+    pub async fn tell(&mut self, lane: &str, told: &Told) -> Outcome<()> {
+        self.command("tell", lane, serde_json::to_vec(told)?.into()).await
+    }
+
+    pub async fn verified(&mut self) -> Outcome<Verified> {
+        self.command("verified", "", Bytes::new()).await
     }
 
     pub async fn next_generation(&mut self) -> Outcome<()> {

@@ -55,6 +55,8 @@ pub struct Lane {
     unreadable: u64,
     first_ns: u64,
     last_ns: u64,
+    /// Only what was sent from then on is timed
+    since_ns: u64,
 }
 
 #[derive(Default)]
@@ -64,7 +66,7 @@ struct Seen {
 }
 
 impl Lane {
-    pub fn new(now_ns: u64) -> Self {
+    pub fn new(now_ns: u64, since_ns: u64) -> Self {
         Self {
             seen: HashMap::new(),
             latency: Histogram::new(),
@@ -74,6 +76,7 @@ impl Lane {
             unreadable: 0,
             first_ns: now_ns,
             last_ns: now_ns,
+            since_ns,
         }
     }
 
@@ -94,6 +97,7 @@ impl Lane {
         }
         self.last_ns = arrival.now_ns;
         match payload::sent_ns(arrival.body) {
+            Some(sent_ns) if sent_ns < self.since_ns => {}
             Some(sent_ns) => self.latency.record(arrival.now_ns.saturating_sub(sent_ns)),
             None => self.unreadable += 1,
         }

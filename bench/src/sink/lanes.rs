@@ -17,6 +17,8 @@ pub struct Lanes {
     generation: u64,
     first_of_generation_ns: Option<u64>,
     pub hanging: u64,
+    /// What was sent before is repeated on purpose: its age is nobody's latency.
+    since_ns: u64,
 }
 
 struct Awaited {
@@ -29,7 +31,7 @@ impl Lanes {
     /// waiting for exactly this.
     pub fn arrive(&mut self, arrival: &Arrival<'_>) -> (Verdict, bool) {
         if !self.by_name.contains_key(arrival.lane) {
-            self.by_name.insert(arrival.lane.to_owned(), Lane::new(arrival.now_ns));
+            self.by_name.insert(arrival.lane.to_owned(), Lane::new(arrival.now_ns, self.since_ns));
         }
         let Some(lane) = self.by_name.get_mut(arrival.lane) else {
             return (Verdict::Failed, false);
@@ -77,8 +79,9 @@ impl Lanes {
         self.by_name.get(lane).map(Lane::report).unwrap_or_default()
     }
 
-    pub fn forget(&mut self) {
+    pub fn forget(&mut self, now_ns: u64) {
         self.by_name.clear();
+        self.since_ns = now_ns;
         self.awaited = None;
     }
 

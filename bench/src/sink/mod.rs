@@ -11,7 +11,9 @@ mod handle;
 mod lane;
 mod lanes;
 mod serve;
+mod signatures;
 
 pub use handle::Sink;
 pub use lane::LaneReport;
 pub use serve::serve;
+pub use signatures::{Told, Verified};

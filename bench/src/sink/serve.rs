@@ -5,12 +5,13 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use model::signature::Signed;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use super::control;
 use super::lane::{Arrival, Verdict};
 use super::lanes::Lanes;
+use super::signatures::Signatures;
 use crate::Outcome;
 use crate::measure::unix_nanos;
 
@@ -34,6 +36,7 @@ pub struct Ports {
 
 pub struct State {
     lanes: Mutex<Lanes>,
+    signatures: Mutex<Signatures>,
     /// Wakes the one control call that waits for an arrival
     pub arrived: Notify,
     /// Bound and not listening, so that the port is ours and refuses, until it is opened
@@ -43,6 +46,10 @@ pub struct State {
 impl State {
     pub fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn signatures(&self) -> MutexGuard<'_, Signatures> {
+        self.signatures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn open_refusing_port(self: &Arc<Self>) -> Outcome<()> {
@@ -66,6 +73,7 @@ pub async fn serve() -> Outcome<()> {
     std::thread::spawn(exit_with_the_driver);
     let state = Arc::new(State {
         lanes: Mutex::default(),
+        signatures: Mutex::default(),
         arrived: Notify::new(),
         refusing: Mutex::new(Some(refusing)),
     });
@@ -116,6 +124,7 @@ async fn answer(
             else {
                 return Ok(status(StatusCode::BAD_REQUEST));
             };
+            verify(&head.headers, lane, &body, state);
             let arrival = Arrival {
                 lane,
                 message_id,
@@ -132,6 +141,19 @@ async fn answer(
         _ => status(StatusCode::NOT_FOUND),
     };
     Ok(response)
+}
+
+/// Has the lane's receivers look at the signature, if it has any.
+fn verify(headers: &HeaderMap, lane: &str, body: &[u8], state: &State) {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let signed = Signed {
+        id: header("webhook-id").unwrap_or_default(),
+        timestamp: header("webhook-timestamp").unwrap_or_default(),
+        signature: header("webhook-signature").unwrap_or_default(),
+        body,
+    };
+    let now_ms = i64::try_from(unix_nanos() / 1_000_000).unwrap_or(i64::MAX);
+    state.signatures().arrive(lane, signed, now_ms);
 }
 
 fn hook(arrival: &Arrival<'_>, state: &State) -> Response<Full<Bytes>> {

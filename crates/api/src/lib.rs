@@ -14,22 +14,29 @@ pub mod background_tasks;
 pub mod deliveries;
 pub mod docs;
 pub mod endpoints;
+pub mod erasures;
 pub mod event_types;
 pub mod extract;
 pub mod health;
+pub mod housekeeping;
 pub mod idempotency;
 pub mod key_owners;
 pub mod keys;
 pub mod keyspaces;
+pub mod maintenance_windows;
 pub mod members;
 pub mod messages;
+pub mod operational_webhooks;
 pub mod page;
 pub mod patch;
 pub mod problem;
 pub mod query;
+pub mod replays;
+pub mod retention;
 mod retry_seconds;
 pub mod router;
 pub mod serve;
+pub mod signature;
 pub mod status;
 pub mod trace;
 pub mod users;
@@ -43,6 +50,7 @@ use model::target::TargetPolicy;
 use store::Store;
 
 use crate::access::{Access, AccessError, AccessOptions};
+use crate::authorize::KnownSettings;
 use crate::authorize::passport::Passports;
 
 /// What the API needs to know besides the store.
@@ -71,6 +79,7 @@ pub struct Shared {
     pub keys: Keys,
     pub access: Access,
     pub passports: Passports,
+    pub(crate) proxies: KnownSettings,
     pub options: ApiOptions,
 }
 
@@ -81,7 +90,8 @@ impl AppState {
         let ApiParts { store, keys, access, options } = parts;
         let access = Access::new(&store, keys.limiter(), access)?;
         let passports = Passports::new(&store.derive("passports"))?;
-        Ok(Self(Arc::new(Shared { store, keys, access, passports, options })))
+        let proxies = KnownSettings::new();
+        Ok(Self(Arc::new(Shared { store, keys, access, passports, proxies, options })))
     }
 }
 

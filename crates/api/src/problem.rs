@@ -38,6 +38,9 @@ pub enum Code {
     PayloadErased,
     EndpointDisabled,
     NotCancelable,
+    TaskState,
+    ChainTooLong,
+    NotActive,
     NothingToCollect,
     RequestInProgress,
     PayloadTooLarge,
@@ -88,6 +91,13 @@ impl Code {
             }
             Self::NotCancelable => {
                 (StatusCode::CONFLICT, "not_cancelable", "The delivery cannot be canceled")
+            }
+            Self::NotActive => (StatusCode::CONFLICT, "not_active", "There is nothing to end"),
+            Self::TaskState => {
+                (StatusCode::CONFLICT, "task_state", "The task is not in a state for this")
+            }
+            Self::ChainTooLong => {
+                (StatusCode::CONFLICT, "chain_too_long", "It was replayed too many times over")
             }
             Self::NothingToCollect => {
                 (StatusCode::CONFLICT, "nothing_to_collect", "No token waits to be collected")
@@ -352,12 +362,10 @@ impl From<PublishError> for Problem {
                 "Too many messages wait to be written. Send this one again.",
             )
             .retry_after_s(UNAVAILABLE_RETRY_S),
-            PublishError::Unavailable(why) => {
-                let mut problem =
-                    Self::new(Code::Unavailable, "The message was not written. Send it again.")
-                        .retry_after_s(UNAVAILABLE_RETRY_S);
-                problem.source = Some(why);
-                problem
+            // The writer has logged why, once for all who waited.
+            PublishError::Unavailable(_) => {
+                Self::new(Code::Unavailable, "The message was not written. Send it again.")
+                    .retry_after_s(UNAVAILABLE_RETRY_S)
             }
         }
     }

@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 use crate::problem::{Code, Problem};
 use crate::{
     AppState, access, apps, attempts, audit_log, auth, authorize, background_tasks, deliveries,
-    docs, endpoints, event_types, health, idempotency, key_owners, keys, keyspaces, members,
-    messages, trace, users,
+    docs, endpoints, erasures, event_types, health, housekeeping, idempotency, key_owners, keys,
+    keyspaces, maintenance_windows, members, messages, operational_webhooks, replays, retention,
+    signature, trace, users,
 };
 
 #[derive(OpenApi)]
@@ -44,12 +45,14 @@ fn publishing() -> OpenApiRouter<AppState> {
         .routes(routes!(messages::create_batch::create_batch))
 }
 
-/// Questions about keys change nothing that an answer could be remembered for.
+/// Questions about keys and signatures change nothing that an answer could be remembered for.
 fn verification() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(keys::verify::verify))
         .routes(routes!(keys::verify_batch::verify_batch))
         .routes(routes!(keys::introspect::introspect))
+        .routes(routes!(signature::verify::verify))
+        .routes(routes!(signature::sign::sign))
 }
 
 /// Proxies ask here with the keys of others: no token is asked for, the answer is about the key.
@@ -59,6 +62,12 @@ fn forward_auth() -> OpenApiRouter<AppState> {
         .route("/api/v1/authorize", any(authorize::authorize))
         .route("/api/v1/authorize/", any(authorize::authorize_path))
         .route("/api/v1/authorize/{*path}", any(authorize::authorize_path))
+}
+
+/// What receivers verify with; nobody needs a token for it.
+fn public_keys() -> Router<AppState> {
+    let path = "/.well-known/doorbell/{endpoint}/jwks.json";
+    Router::new().route(path, get(endpoints::secret_jwks::well_known))
 }
 
 fn grpc_auth() -> Router<AppState> {
@@ -79,6 +88,15 @@ fn resources() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(endpoints::get_secret::get_secret))
         .routes(routes!(endpoints::rotate_secret::rotate_secret))
+        .routes(routes!(endpoints::revoke_secret::revoke_secret))
+        .routes(routes!(endpoints::secret_history::secret_history))
+        .routes(routes!(
+            endpoints::secret_policy::get,
+            endpoints::secret_policy::put,
+            endpoints::secret_policy::delete
+        ))
+        .routes(routes!(endpoints::secret_check::get, endpoints::secret_check::request))
+        .routes(routes!(endpoints::secret_jwks::of_endpoint))
         .routes(routes!(
             endpoints::get_headers::get_headers,
             endpoints::put_headers::put_headers,
@@ -89,8 +107,34 @@ fn resources() -> OpenApiRouter<AppState> {
         .routes(routes!(endpoints::recover::recover))
         .routes(routes!(endpoints::replay_missing::replay_missing))
         .routes(routes!(endpoints::bulk_replay::bulk_replay))
+        .routes(routes!(apps::breaker::get, apps::breaker::put))
+        .routes(routes!(
+            endpoints::breaker::get::get,
+            endpoints::breaker::put::put,
+            endpoints::breaker::delete::delete
+        ))
+        .routes(routes!(endpoints::breaker::open::open))
+        .routes(routes!(endpoints::breaker::close::close))
+        .routes(routes!(endpoints::enable::enable))
+        .routes(routes!(endpoints::disable::disable))
         .routes(routes!(endpoints::pause::pause))
         .routes(routes!(endpoints::resume::resume))
+        .routes(routes!(
+            operational_webhooks::endpoint::list,
+            operational_webhooks::endpoint::create
+        ))
+        .routes(routes!(
+            operational_webhooks::endpoint::get,
+            operational_webhooks::endpoint::put,
+            operational_webhooks::endpoint::patch,
+            operational_webhooks::endpoint::delete
+        ))
+        .routes(routes!(operational_webhooks::secret::get_secret))
+        .routes(routes!(operational_webhooks::secret::rotate_secret))
+        .routes(routes!(
+            operational_webhooks::secret::get_headers,
+            operational_webhooks::secret::put_headers
+        ))
         .routes(routes!(event_types::list::list, event_types::create::create))
         .routes(routes!(
             event_types::get::get,
@@ -114,13 +158,25 @@ fn resources() -> OpenApiRouter<AppState> {
         .routes(routes!(deliveries::get::get))
         .routes(routes!(deliveries::explain::explain))
         .routes(routes!(deliveries::cancel::cancel))
+        .routes(routes!(deliveries::chain::chain))
+        .routes(routes!(replays::list::list, replays::create::create))
+        .routes(routes!(replays::stats::stats))
+        .routes(routes!(replays::get::get))
+        .routes(routes!(replays::change::pause))
+        .routes(routes!(replays::change::resume))
+        .routes(routes!(replays::change::cancel))
         .routes(routes!(background_tasks::list::list))
         .routes(routes!(background_tasks::get::get))
+        .routes(routes!(background_tasks::change::pause))
+        .routes(routes!(background_tasks::change::resume))
+        .routes(routes!(background_tasks::change::cancel))
         .routes(routes!(audit_log::list::list))
         .routes(routes!(audit_log::export::export))
         .routes(routes!(audit_log::verify::verify))
         .routes(routes!(auth::login::login))
         .routes(routes!(auth::refresh::refresh))
+        .routes(routes!(auth::oidc::start::start))
+        .routes(routes!(auth::oidc::callback::callback))
         .routes(routes!(auth::logout::logout))
         .routes(routes!(auth::whoami::whoami))
         .routes(routes!(auth::password::password))
@@ -151,9 +207,37 @@ fn resources() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::list_secrets::list_secrets))
         .routes(routes!(keys::end_grace::end_grace))
         .routes(routes!(keys::usage::usage))
+        .routes(routes!(maintenance_windows::list::list, maintenance_windows::create::create))
+        .routes(routes!(maintenance_windows::preview::preview))
+        .routes(routes!(
+            maintenance_windows::get::get,
+            maintenance_windows::put::put,
+            maintenance_windows::patch::patch,
+            maintenance_windows::delete::delete
+        ))
+        .routes(routes!(maintenance_windows::end::end))
+        .routes(routes!(
+            maintenance_windows::list::list_of_app,
+            maintenance_windows::create::create_in_app
+        ))
+        .routes(routes!(maintenance_windows::preview::preview_of_app))
+        .routes(routes!(
+            maintenance_windows::get::get_of_app,
+            maintenance_windows::put::put_of_app,
+            maintenance_windows::patch::patch_of_app,
+            maintenance_windows::delete::delete_of_app
+        ))
+        .routes(routes!(maintenance_windows::end::end_of_app))
+        .routes(routes!(retention::get::get))
+        .routes(routes!(retention::get_of_app::get_of_app, retention::put_of_app::put_of_app))
+        .routes(routes!(erasures::create::create))
+        .routes(routes!(erasures::expunge_all_contents::expunge_all_contents))
+        .routes(routes!(housekeeping::get::get))
+        .routes(routes!(housekeeping::run::run))
         .routes(routes!(health::get))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(health::detail))
 }
 
 fn documented(state: &AppState) -> OpenApiRouter<AppState> {
@@ -172,10 +256,12 @@ pub fn router(state: AppState) -> Router {
     documented
         .route("/api/v1/openapi.json", get(docs::openapi))
         .merge(grpc_auth().layer(from_fn_with_state(state.clone(), access::admit_proxy)))
+        .merge(public_keys().layer(from_fn_with_state(state.clone(), access::admit_proxy)))
         .route("/.well-known/jwks.json", get(authorize::passport::public_keys))
         .route("/health", get(health::get))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/health/detail", get(health::detail))
         .route("/docs", get(docs::to_index))
         .route("/docs/{*path}", get(docs::file))
         .fallback(not_found)

@@ -178,10 +178,19 @@ mod tests {
             attempts,
             parent_id: None,
             root_id: None,
+            depth: 0,
+            replay_id: None,
             created_at: Timestamp(created_at),
             settled_at: None,
         };
-        DeliveryRow { delivery, event_type: None, last_status: None, last_error: None }
+        DeliveryRow {
+            delivery,
+            event_type: None,
+            last_status: None,
+            last_error: None,
+            replay_of: None,
+            changed: false,
+        }
     }
 
     #[test]

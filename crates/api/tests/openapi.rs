@@ -31,6 +31,7 @@ const CONTRACT: &str = "
     GET PUT PATCH DELETE  /event-type/{}
     GET POST              /app/{}/msg
     POST                  /app/{}/msg/precheck/active
+    POST                  /app/{}/msg/expunge-all-contents
     GET                   /app/{}/msg/{}
     DELETE                /app/{}/msg/{}/content
     GET                   /app/{}/msg/{}/endpoint
@@ -63,8 +64,28 @@ const OWN: &str = "
     GET   /app/{}/delivery/{}
     GET   /app/{}/delivery/{}/explain
     POST  /app/{}/delivery/{}/cancel
+    GET   /app/{}/delivery/{}/chain
+    GET POST  /app/{}/replay
+    GET   /app/{}/replay/stats
+    GET   /app/{}/replay/{}
+    POST  /app/{}/replay/{}/pause
+    POST  /app/{}/replay/{}/resume
+    POST  /app/{}/replay/{}/cancel
+    POST  /background-task/{}/pause
+    POST  /background-task/{}/resume
+    POST  /background-task/{}/cancel
     POST  /app/{}/endpoint/{}/pause
     POST  /app/{}/endpoint/{}/resume
+    GET   /retention
+    GET PUT               /app/{}/retention
+    POST  /app/{}/erasure
+    GET   /housekeeping
+    POST  /housekeeping/run
+    GET   /app/{}/endpoint/{}/secret/history
+    POST  /app/{}/endpoint/{}/secret/revoke
+    GET PUT DELETE        /app/{}/endpoint/{}/secret/policy
+    GET POST              /app/{}/endpoint/{}/secret/check
+    GET   /app/{}/endpoint/{}/secret/jwks
     GET   /audit-log
     GET   /audit-log/export
     GET   /audit-log/verify

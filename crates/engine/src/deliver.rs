@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use model::attempt::{Attempt, AttemptDetail, ErrorKind, Headers};
 use model::audit::Actor;
 use model::endpoint::DisabledReason;
+use model::failing::FailureBudget;
 use model::retry::{self, Judgement, Next};
 use model::{AttemptId, Timestamp};
-use store::{After, Lease, Settlement, Store};
+use store::{After, Lease, Settlement, Store, StoreError};
 
+use crate::breaker::{self, Breakers};
 use crate::http::{Answer, Failure, HttpClient, Sent};
-use crate::request::{self, Prepared, Requests};
+use crate::outcomes::Outcomes;
+use crate::outgoing::Outgoing;
+use crate::request::{self, HeaderStyle, Prepared, Requests};
 
 /// A lease must live this much longer than an attempt can take, or it is given back unused.
 const SETTLE_MARGIN_MS: u64 = 5_000;
@@ -20,23 +25,70 @@ const MAX_HOLD_MS: u64 = 60_000;
 
 /// What every delivery needs. One per process.
 #[derive(Debug)]
-pub(crate) struct Deliverer {
-    pub store: Store,
-    pub http: HttpClient,
-    pub requests: Requests,
+pub struct Deliverer<O = HttpClient> {
+    pub(crate) store: Store,
+    pub(crate) http: O,
+    pub(crate) requests: Requests,
+    pub(crate) breakers: Breakers,
+    pub(crate) outcomes: Outcomes,
     /// The longest an attempt may take.
+    pub(crate) timeout_ms: u64,
+}
+
+/// What a [`Deliverer`] is made with.
+#[derive(Debug)]
+pub struct DelivererOptions {
+    pub header_style: HeaderStyle,
+    pub user_agent: HeaderValue,
+    pub failure_budget: FailureBudget,
     pub timeout_ms: u64,
 }
 
-impl Deliverer {
+impl<O: Outgoing> Deliverer<O> {
+    #[must_use]
+    pub fn new(store: Store, http: O, options: DelivererOptions) -> Self {
+        Self {
+            store,
+            http,
+            requests: Requests::new(options.header_style, options.user_agent),
+            breakers: Breakers::default(),
+            outcomes: Outcomes::new(options.failure_budget),
+            timeout_ms: options.timeout_ms,
+        }
+    }
+
+    /// Hands what attempts came to over to the store.
+    ///
+    /// # Errors
+    /// When the database fails; what was not taken is handed over at the next turn.
+    pub async fn flush_outcomes(&self) -> Result<(), StoreError> {
+        self.outcomes.flush(&self.store).await
+    }
+
     pub async fn deliver(self: Arc<Self>, lease: Lease) {
         let mut slot = Slot { store: &self.store, lease: &lease, is_settled: false };
-        let (settlement, disable) = self.attempt(&lease).await;
-        if let Err(error) = self.store.settle(settlement).await {
-            tracing::warn!(delivery = %lease.delivery_id, %error, "not settled");
-            return;
+        if lease.probe {
+            Box::pin(self.breakers.begin_probe(&self.store, &lease)).await;
         }
+        let (settlement, disable) = self.attempt(&lease).await;
+        let ended = self.store.clock().now();
+        let verdict = self.breakers.observe(&lease, settlement.attempt.as_ref(), ended);
+        let is_held = settlement.hold_until.is_some();
+        let outcome = self.outcomes.of(&lease, &settlement, ended);
+        let is_ours = match self.store.settle(settlement).await {
+            Ok(is_ours) => is_ours,
+            Err(error) => {
+                tracing::warn!(delivery = %lease.delivery_id, %error, "not settled");
+                return;
+            }
+        };
         slot.is_settled = true;
+        if let Some(outcome) = outcome.filter(|_| is_ours) {
+            self.outcomes.note(*outcome);
+        }
+        if let Some(verdict) = verdict {
+            Box::pin(self.breakers.act(&self.store, &lease, verdict, is_held)).await;
+        }
         if disable {
             Box::pin(self.disable(&lease)).await;
         }
@@ -45,7 +97,13 @@ impl Deliverer {
     /// What becomes of the delivery, and whether its endpoint is to be disabled.
     async fn attempt(&self, lease: &Lease) -> (Settlement, bool) {
         let now = self.store.clock().now();
-        if lease.until < now.plus_ms(self.timeout_ms + SETTLE_MARGIN_MS) {
+        if let Some(until) = self.breakers.held(lease, now) {
+            return (breaker::given_back(lease, until), false);
+        }
+        // It may have waited in memory while its lease ran out or a window began.
+        if lease.until < now.plus_ms(self.timeout_ms + SETTLE_MARGIN_MS)
+            || lease.route.windows.until(now).is_some()
+        {
             return (lease.settlement(None, After::Released), false);
         }
         let Some(payload) = lease.envelope.payload.clone() else {

@@ -13,6 +13,7 @@
 mod answer;
 mod connect;
 mod fault;
+mod fetch;
 mod pool;
 mod resolve;
 mod stream;
@@ -34,6 +35,7 @@ use answer::Trace;
 pub use answer::{Answer, Failure, RESPONSE_HEADERS_KEPT_BYTES, Sent};
 use connect::Dialer;
 use fault::human;
+pub use fetch::FETCHED_MAX_BYTES;
 use pool::Pool;
 pub use pool::{IDLE_AGE_MAX, IDLE_PER_ORIGIN_MAX, IDLE_TOTAL_MAX};
 pub use resolve::Resolver;

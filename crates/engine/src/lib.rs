@@ -3,38 +3,36 @@
 //! [`Engine::new`] takes options, [`Engine::run`] works until it is told to stop. It never sees
 //! the API: they meet in the store.
 
+mod breaker;
 mod deliver;
 mod dispatcher;
 pub mod http;
 pub mod maintenance;
+mod outcomes;
+mod outgoing;
 mod request;
 
 use std::sync::Arc;
 
 use ::http::HeaderValue;
+use model::failing::FailureBudget;
 use store::Store;
 use tokio::sync::watch;
 
-use deliver::Deliverer;
+pub use deliver::{Deliverer, DelivererOptions};
 use http::{HttpClient, HttpOptions};
+pub use maintenance::housekeeping::Housekeeping;
+pub use outcomes::FAILING_AFTER;
+pub use outgoing::Outgoing;
 pub use request::HeaderStyle;
-use request::Requests;
 
 #[derive(Debug)]
 pub struct EngineOptions {
     pub http: HttpOptions,
     pub header_style: HeaderStyle,
     pub user_agent: String,
-    pub retention: Retention,
-}
-
-/// How long what grows is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Payloads whose message does not say.
-    pub payloads_ms: u64,
-    /// What was counted of keys, by the minute.
-    pub key_usage_ms: u64,
+    pub housekeeping: Housekeeping,
+    pub failure_budget: FailureBudget,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +46,7 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct Engine {
     deliverer: Arc<Deliverer>,
-    retention: Retention,
+    housekeeping: Housekeeping,
 }
 
 impl Engine {
@@ -60,9 +58,14 @@ impl Engine {
         let timeout_ms = options.http.timeout_ms;
         let http = HttpClient::new(options.http, store.clock().clone())
             .map_err(|error| EngineError::Http(error.to_string()))?;
-        let requests = Requests::new(options.header_style, user_agent);
-        let deliverer = Arc::new(Deliverer { store, http, requests, timeout_ms });
-        Ok(Self { deliverer, retention: options.retention })
+        let of_deliverer = DelivererOptions {
+            header_style: options.header_style,
+            user_agent,
+            failure_budget: options.failure_budget,
+            timeout_ms,
+        };
+        let deliverer = Arc::new(Deliverer::new(store, http, of_deliverer));
+        Ok(Self { deliverer, housekeeping: options.housekeeping })
     }
 
     /// Works until `shutdown` turns true, then starts nothing more and returns when the
@@ -75,8 +78,11 @@ impl Engine {
         tokio::join!(
             dispatcher::start(self.deliverer.clone(), fresh, shutdown.clone()),
             dispatcher::claim_due(self.deliverer.store.clone(), shutdown.clone()),
-            maintenance::run(self.deliverer, self.retention, shutdown),
+            maintenance::run(self.deliverer.clone(), self.housekeeping, shutdown),
         );
+        if let Err(error) = self.deliverer.outcomes.flush(&self.deliverer.store).await {
+            tracing::warn!(%error, "the last outcomes are not noted; failures come again");
+        }
     }
 }
 

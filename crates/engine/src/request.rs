@@ -8,8 +8,9 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::attempt::Headers;
+use model::endpoint::Endpoint;
 use model::message::DEFAULT_CONTENT_TYPE;
-use model::signature;
+use model::signature::{self, Signer};
 use model::{EndpointId, Timestamp, name};
 use quick_cache::sync::Cache;
 use store::{Lease, Route};
@@ -69,11 +70,10 @@ impl Requests {
 
     pub fn prepared(&self, route: &Route) -> Result<Arc<Prepared>, String> {
         let key = (route.endpoint.id, route.revision);
-        self.prepared.get_or_insert_with(&key, || self.prepare(route).map(Arc::new))
+        self.prepared.get_or_insert_with(&key, || self.prepare(&route.endpoint).map(Arc::new))
     }
 
-    fn prepare(&self, route: &Route) -> Result<Prepared, String> {
-        let endpoint = &route.endpoint;
+    pub fn prepare(&self, endpoint: &Endpoint) -> Result<Prepared, String> {
         let url: Url = endpoint.url.parse().map_err(|error| format!("the URL: {error}"))?;
         let target = Target::new(&url).map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::with_capacity(endpoint.headers.len() + 8);
@@ -101,22 +101,35 @@ impl Requests {
         payload: &[u8],
         now: Timestamp,
     ) -> HeaderMap {
-        let mut headers = prepared.headers.clone();
+        let id = lease.envelope.message_id;
+        let signers = || lease.route.signers(now);
+        let mut headers = self.signed(prepared, signers, id.as_str(), payload, now);
         if let Some(content_type) = &lease.envelope.content_type {
             insert(&mut headers, CONTENT_TYPE, content_type);
         }
-        let id = lease.envelope.message_id;
+        headers
+    }
+
+    /// The headers of a request that these sign, the newest first.
+    pub fn signed<'a, I: Iterator<Item = &'a Signer>>(
+        &self,
+        prepared: &Prepared,
+        signers: impl Fn() -> I,
+        id: &str,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> HeaderMap {
+        let mut headers = prepared.headers.clone();
         let seconds = now.seconds();
-        let signature =
-            signature::signature_header(lease.route.signers(now), id.as_str(), seconds, payload);
-        let values = [id.as_str(), &seconds.to_string(), &signature];
+        let signature = signature::signature_header(signers(), id, seconds, payload);
+        let values = [id, &seconds.to_string(), &signature];
         for names in self.names() {
             for (name, value) in names.iter().zip(values) {
                 insert(&mut headers, name.clone(), value);
             }
         }
         if let Some(name) = &prepared.body_signature
-            && let Some(value) = lease.route.signers(now).find_map(|s| s.body_hmac_hex(payload))
+            && let Some(value) = signers().find_map(|signer| signer.body_hmac_hex(payload))
         {
             insert(&mut headers, name.clone(), &value);
         }

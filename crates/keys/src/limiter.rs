@@ -47,6 +47,8 @@ pub const DEFAULT_REDIS_TIMEOUT: Duration = Duration::from_millis(20);
 pub struct LimiterOptions {
     /// None: this process is alone.
     pub redis_url: Option<String>,
+    /// PEM of the authority to trust where Redis speaks TLS; none: those of this machine.
+    pub redis_ca: Option<Vec<u8>>,
     /// A manual clock is the clock of Redis too, and then nothing happens by itself: see
     /// [`Limiter::tick`].
     pub clock: Clock,
@@ -62,6 +64,7 @@ impl LimiterOptions {
     pub fn new(clock: Clock) -> Self {
         Self {
             redis_url: None,
+            redis_ca: None,
             clock,
             nodes: Arc::new(AtomicU32::new(1)),
             redis_timeout: DEFAULT_REDIS_TIMEOUT,
@@ -162,8 +165,9 @@ impl Limiter {
     /// # Errors
     /// When the address of Redis cannot be one.
     pub fn new(options: LimiterOptions) -> Result<Self, BadRedisUrl> {
-        let LimiterOptions { redis_url, clock, nodes, redis_timeout, max_subjects } = options;
-        let connect = |url: String| Redis::new(&url, clock.clone(), redis_timeout);
+        let LimiterOptions { redis_url, redis_ca, clock, nodes, redis_timeout, max_subjects } =
+            options;
+        let connect = |url: String| Redis::new(&url, redis_ca, clock.clone(), redis_timeout);
         let redis = redis_url.map(connect).transpose();
         let redis = redis.map_err(|error| BadRedisUrl(error.to_string()))?;
         let inner = Arc::new(Inner {

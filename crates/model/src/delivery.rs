@@ -8,7 +8,7 @@
 //!     └── also the state of what is held: paused, disabled, scheduled
 //! ```
 
-use crate::{AppId, DeliveryId, EndpointId, Timestamp};
+use crate::{AppId, DeliveryId, EndpointId, ReplayId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -24,6 +24,10 @@ pub struct Delivery {
     /// The delivery this one replays, and the first of that chain.
     pub parent_id: Option<DeliveryId>,
     pub root_id: Option<DeliveryId>,
+    /// Steps from the root; 0 for what was published.
+    pub depth: u32,
+    /// What made it, if it replays another.
+    pub replay_id: Option<ReplayId>,
     pub created_at: Timestamp,
     pub settled_at: Option<Timestamp>,
 }

@@ -45,6 +45,15 @@ impl Endpoint {
 pub struct Disabled {
     pub at: Timestamp,
     pub reason: DisabledReason,
+    /// Why, in the words of whoever did it.
+    pub note: Option<String>,
+}
+
+impl Disabled {
+    #[must_use]
+    pub const fn new(at: Timestamp, reason: DisabledReason) -> Self {
+        Self { at, reason, note: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +63,8 @@ pub enum DisabledReason {
     ByHand,
     /// The receiver answered 410 Gone.
     Gone,
+    /// It failed for longer than its failure budget.
+    Failing,
 }
 
 impl DisabledReason {
@@ -62,12 +73,17 @@ impl DisabledReason {
         match self {
             Self::ByHand => "by_hand",
             Self::Gone => "gone",
+            Self::Failing => "failing",
         }
     }
 
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        if text == "gone" { Self::Gone } else { Self::ByHand }
+        match text {
+            "gone" => Self::Gone,
+            "failing" => Self::Failing,
+            _ => Self::ByHand,
+        }
     }
 }
 

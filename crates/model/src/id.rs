@@ -130,10 +130,29 @@ timed_id!(KeyId, "key_");
 timed_id!(KeySecretId, "ksec_");
 timed_id!(UserId, "user_");
 timed_id!(SessionId, "sess_");
+timed_id!(
+    /// A maintenance window.
+    WindowId,
+    "mwin_"
+);
+timed_id!(
+    /// A replay, of one delivery or of many.
+    ReplayId,
+    "rpl_"
+);
 id!(DeliveryId, "dlv_", BODY_LEN + DELIVERY_SUFFIX_LEN);
 id!(AttemptId, "atmpt_", BODY_LEN + DELIVERY_SUFFIX_LEN + ATTEMPT_SUFFIX_LEN);
 
 impl MessageId {
+    /// When it was made.
+    #[must_use]
+    pub fn moment(&self) -> Timestamp {
+        let time = &self.0[Self::PREFIX.len()..][..TIME_LEN];
+        let digit = |byte: &u8| ALPHABET.iter().position(|digit| digit == byte).unwrap_or(0);
+        let ms = time.iter().fold(0_u64, |ms, byte| ms * 62 + digit(byte) as u64);
+        Timestamp(i64::try_from(ms).unwrap_or(i64::MAX))
+    }
+
     /// The half-open range of delivery ids that belong to this message.
     #[must_use]
     pub fn delivery_range(&self) -> (String, String) {
@@ -228,6 +247,7 @@ mod tests {
             (0..200).map(|ms| MessageId::new(NOW.plus_ms(ms * 7), &entropy)).collect();
         assert!(ids.is_sorted());
         assert!(MessageId::floor(NOW) <= ids[0] && ids[0] < MessageId::floor(NOW.plus_ms(1)));
+        assert_eq!(ids[3].moment(), NOW.plus_ms(21));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::concurrency::{Effort, Learned, Pace};
 use crate::{EndpointId, Timestamp};
 
 /// Deliveries that wait in memory, in all and in one lane.
@@ -21,6 +22,8 @@ const MAX_WAITING_IN_LANE: usize = 4_096;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Holds remembered at the most; what is forgotten is still held by its lane in the store.
 const MAX_HOLDS: usize = 100_000;
+/// Lanes whose cap is learned at the most; the others have the one that is configured.
+const MAX_LEARNED: usize = 10_000;
 const WINDOW_MS: u64 = 1_000;
 
 /// The slots of one process. `T` is what waits: a delivery with everything it needs.
@@ -31,8 +34,17 @@ pub struct Lanes<T> {
     waiting: usize,
     bytes: usize,
     lanes: HashMap<EndpointId, Lane<T>>,
-    /// Lanes that asked for a pause, and until when.
-    holds: HashMap<EndpointId, Timestamp>,
+    /// Lanes that asked for a pause.
+    holds: HashMap<EndpointId, Hold>,
+    /// Lanes that had trouble, and what they may hold since.
+    learned: HashMap<EndpointId, Learned>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    until: Timestamp,
+    /// When it was last asked for.
+    since: Timestamp,
 }
 
 #[derive(Debug)]
@@ -42,6 +54,10 @@ struct Lane<T> {
     waiting: usize,
     queue: VecDeque<T>,
     finished: Window,
+    /// Slots it may hold: as configured, and as learned when it was last looked at.
+    configured: u32,
+    cap: u32,
+    pace: Pace,
 }
 
 /// What finished in this second and in the one before.
@@ -72,6 +88,7 @@ impl<T> Lanes<T> {
             bytes: 0,
             lanes: HashMap::new(),
             holds: HashMap::new(),
+            learned: HashMap::new(),
         }
     }
 
@@ -114,8 +131,11 @@ impl<T> Lanes<T> {
         if !fits || self.is_on_hold(endpoint, now) {
             return Admission::Full;
         }
+        let configured = cap;
+        let cap = self.cap(endpoint, configured, now);
         let has_room = self.room(endpoint, cap) > 0;
         let lane = self.lanes.entry(*endpoint).or_insert_with(Lane::new);
+        (lane.configured, lane.cap) = (configured, cap);
         if has_room && lane.waiting == 0 {
             lane.in_flight += 1;
             self.in_flight += 1;
@@ -139,8 +159,8 @@ impl<T> Lanes<T> {
     }
 
     /// Hands in what was admitted to wait. Gives it back, with a slot, if there is room now.
-    pub fn push(&mut self, endpoint: &EndpointId, cap: u32, item: T) -> Option<T> {
-        let has_room = self.room(endpoint, cap) > 0;
+    pub fn push(&mut self, endpoint: &EndpointId, item: T) -> Option<T> {
+        let has_room = !self.is_full(endpoint);
         let lane = self.lanes.get_mut(endpoint)?;
         if !has_room || !lane.queue.is_empty() {
             lane.queue.push_back(item);
@@ -155,11 +175,26 @@ impl<T> Lanes<T> {
 
     /// Gives a slot back after a delivery was settled. The lane's next one, if any waits, takes
     /// it over and is to be started.
-    pub fn finish(&mut self, endpoint: &EndpointId, bytes: usize, now: Timestamp) -> Option<T> {
+    pub fn finish(
+        &mut self,
+        endpoint: &EndpointId,
+        bytes: usize,
+        effort: Effort,
+        now: Timestamp,
+    ) -> Option<T> {
         let lane = self.lanes.get_mut(endpoint)?;
         self.bytes = self.bytes.saturating_sub(bytes);
         lane.finished.count(now);
-        if let Some(next) = lane.queue.pop_front() {
+        let finished = lane.finished.within_a_second(now);
+        let has_trouble = lane.pace.is_trouble(effort, finished, now);
+        if has_trouble || !self.learned.is_empty() {
+            self.learn(endpoint, has_trouble, now);
+        }
+        let lane = self.lanes.get_mut(endpoint)?;
+        // A lane whose cap was lowered comes down to it first.
+        if lane.in_flight <= lane.cap
+            && let Some(next) = lane.queue.pop_front()
+        {
             lane.waiting -= 1;
             self.waiting -= 1;
             return Some(next);
@@ -168,6 +203,59 @@ impl<T> Lanes<T> {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.forget_if_empty(endpoint);
         None
+    }
+
+    /// What waits in a lane whose cap has grown again, with a slot.
+    pub fn catch_up(&mut self, endpoint: &EndpointId) -> Option<T> {
+        if self.learned.is_empty() || self.is_full(endpoint) {
+            return None;
+        }
+        let lane = self.lanes.get_mut(endpoint)?;
+        let next = lane.queue.pop_front()?;
+        lane.waiting -= 1;
+        self.waiting -= 1;
+        lane.in_flight += 1;
+        self.in_flight += 1;
+        Some(next)
+    }
+
+    /// Whether a lane that holds slots may hold no more.
+    #[must_use]
+    pub fn is_full(&self, endpoint: &EndpointId) -> bool {
+        let lane = self.lanes.get(endpoint);
+        lane.is_some_and(|lane| self.room(endpoint, lane.cap) == 0)
+    }
+
+    /// How many slots a lane may hold now: as configured, or what trouble has taught.
+    #[must_use]
+    pub fn cap(&self, endpoint: &EndpointId, configured: u32, now: Timestamp) -> u32 {
+        if self.learned.is_empty() {
+            return configured;
+        }
+        self.learned.get(endpoint).map_or(configured, |learned| learned.cap(configured, now))
+    }
+
+    fn learn(&mut self, endpoint: &EndpointId, has_trouble: bool, now: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(endpoint) else { return };
+        let before = self.learned.get(endpoint).copied();
+        let after = if has_trouble {
+            Some(Learned::after_trouble(before, lane.in_flight, lane.configured, now))
+        } else {
+            before.filter(|learned| !learned.is_over(lane.configured, now))
+        };
+        lane.cap = after.map_or(lane.configured, |learned| learned.cap(lane.configured, now));
+        match after {
+            Some(after) if before.is_some() || self.learned.len() < MAX_LEARNED => {
+                self.learned.insert(*endpoint, after);
+            }
+            Some(_) => {
+                // The longest ago is as good to forget as any: it has nearly all of it back.
+                self.learned.retain(|_, learned| !learned.is_over(u32::MAX, now));
+            }
+            None => {
+                self.learned.remove(endpoint);
+            }
+        }
     }
 
     /// Gives back what was admitted and then came to nothing.
@@ -191,17 +279,36 @@ impl<T> Lanes<T> {
     /// Starts nothing for this endpoint before `until`.
     pub fn hold(&mut self, endpoint: &EndpointId, until: Timestamp, now: Timestamp) {
         if self.holds.len() >= MAX_HOLDS {
-            self.holds.retain(|_, end| *end > now);
+            self.holds.retain(|_, hold| hold.until > now);
         }
         if self.holds.len() < MAX_HOLDS {
-            let end = self.holds.entry(*endpoint).or_insert(until);
-            *end = until.max(*end);
+            let hold = self.holds.entry(*endpoint).or_insert(Hold { until, since: now });
+            *hold = Hold { until: until.max(hold.until), since: now };
         }
     }
 
+    /// Whatever pause it asked for, somebody let it go.
+    pub fn release(&mut self, endpoint: &EndpointId) {
+        self.holds.remove(endpoint);
+    }
+
+    /// The store does not hold this lane as of `now`: a pause that was asked for before was ended
+    /// elsewhere.
+    pub fn release_older(&mut self, endpoint: &EndpointId, now: Timestamp) {
+        if self.holds.get(endpoint).is_some_and(|hold| hold.since < now) {
+            self.holds.remove(endpoint);
+        }
+    }
+
+    /// How many deliveries of this lane hold a slot.
+    #[must_use]
+    pub fn in_flight_of(&self, endpoint: &EndpointId) -> u32 {
+        self.lanes.get(endpoint).map_or(0, |lane| lane.in_flight)
+    }
+
     fn is_on_hold(&mut self, endpoint: &EndpointId, now: Timestamp) -> bool {
-        let Some(end) = self.holds.get(endpoint) else { return false };
-        if *end > now {
+        let Some(hold) = self.holds.get(endpoint) else { return false };
+        if hold.until > now {
             return true;
         }
         self.holds.remove(endpoint);
@@ -223,7 +330,15 @@ impl<T> Lanes<T> {
 
 impl<T> Lane<T> {
     fn new() -> Self {
-        Self { in_flight: 0, waiting: 0, queue: VecDeque::new(), finished: Window::default() }
+        Self {
+            in_flight: 0,
+            waiting: 0,
+            queue: VecDeque::new(),
+            finished: Window::default(),
+            configured: 1,
+            cap: 1,
+            pace: Pace::default(),
+        }
     }
 }
 
@@ -257,6 +372,7 @@ mod tests {
     use crate::Entropy;
 
     const NOW: Timestamp = Timestamp(1_000);
+    const FINE: Effort = Effort::Answered { duration_ms: 5 };
 
     fn endpoints(n: usize) -> Vec<EndpointId> {
         let entropy = Entropy::seeded(7);
@@ -283,12 +399,12 @@ mod tests {
         let admitted = (0..1000).map(|_| lanes.admit(&endpoint, 256, 1, NOW));
         let started = admitted.filter(|admission| *admission == Admission::Start).count();
         assert_eq!(started, 256);
-        assert_eq!(lanes.finish(&endpoint, 1, NOW), None);
+        assert_eq!(lanes.finish(&endpoint, 1, FINE, NOW), None);
         assert_eq!(lanes.admit(&endpoint, 256, 1, NOW), Admission::Start);
         assert_eq!(lanes.admit(&endpoint, 256, 1, NOW), Admission::Wait);
         assert_eq!(lanes.admit(&endpoint, 256, 1, NOW), Admission::Full);
-        assert_eq!(lanes.push(&endpoint, 256, "next"), None);
-        assert_eq!(lanes.finish(&endpoint, 1, NOW), Some("next"));
+        assert_eq!(lanes.push(&endpoint, "next"), None);
+        assert_eq!(lanes.finish(&endpoint, 1, FINE, NOW), Some("next"));
         assert_eq!(lanes.in_flight(), 256);
     }
 
@@ -299,6 +415,44 @@ mod tests {
         lanes.hold(&endpoint, NOW.plus_ms(10), NOW);
         assert_eq!(lanes.admit(&endpoint, 4, 1, NOW.plus_ms(9)), Admission::Full);
         assert_eq!(lanes.admit(&endpoint, 4, 1, NOW.plus_ms(10)), Admission::Start);
+    }
+
+    #[test]
+    fn a_lane_in_trouble_comes_down_to_half_and_back() {
+        let endpoint = endpoints(1)[0];
+        let mut lanes = Lanes::<()>::new(2048);
+        let start = |lanes: &mut Lanes<()>, now| {
+            let admitted = (0..200).map(|_| lanes.admit(&endpoint, 64, 1, now));
+            let admitted: Vec<_> = admitted.collect();
+            for waits in admitted.iter().filter(|admission| **admission == Admission::Wait) {
+                lanes.withdraw(&endpoint, *waits, 1);
+            }
+            admitted.iter().filter(|admission| **admission == Admission::Start).count()
+        };
+        assert_eq!(start(&mut lanes, NOW), 64);
+        assert_eq!(lanes.finish(&endpoint, 1, Effort::Refused, NOW), None);
+        assert_eq!(lanes.cap(&endpoint, 64, NOW), 32);
+        assert_eq!(start(&mut lanes, NOW), 0, "63 are under way");
+        for _ in 0..63 {
+            let _ = lanes.finish(&endpoint, 1, Effort::Refused, NOW);
+        }
+        assert_eq!(start(&mut lanes, NOW), 32);
+        assert_eq!(start(&mut lanes, NOW.plus_ms(1_000)), 2);
+        assert_eq!(start(&mut lanes, NOW.plus_ms(60_000)), 30);
+    }
+
+    #[test]
+    fn a_pause_that_was_asked_for_can_be_ended() {
+        let endpoint = endpoints(1)[0];
+        let mut lanes = Lanes::<()>::new(8);
+        lanes.hold(&endpoint, NOW.plus_ms(10_000), NOW);
+        lanes.release_older(&endpoint, NOW);
+        assert_eq!(lanes.admit(&endpoint, 4, 1, NOW), Admission::Full, "asked for just now");
+        lanes.release_older(&endpoint, NOW.plus_ms(1));
+        assert_eq!(lanes.admit(&endpoint, 4, 1, NOW), Admission::Start);
+        lanes.hold(&endpoint, NOW.plus_ms(10_000), NOW);
+        lanes.release(&endpoint);
+        assert_eq!(lanes.admit(&endpoint, 4, 1, NOW), Admission::Start);
     }
 
     #[test]
@@ -314,27 +468,33 @@ mod tests {
         /// Whatever happens, the books balance: nothing is lost, no bound is passed, and at the
         /// end everything is given back.
         #[test]
-        fn books_always_balance(steps in proptest::collection::vec((0usize..5, 0u8..3), 0..400)) {
+        fn books_always_balance(steps in proptest::collection::vec((0usize..5, 0u8..4), 0..400)) {
             let endpoints = endpoints(5);
             let mut lanes = Lanes::new(16);
             let mut started = [0u32; 5];
             let mut waiting = [0usize; 5];
-            for (at, step) in steps {
+            for (n, (at, step)) in steps.into_iter().enumerate() {
                 let endpoint = &endpoints[at];
+                let now = NOW.plus_ms(n as u64 * 100);
+                let effort = if step == 3 { Effort::Refused } else { FINE };
                 match step {
-                    0 | 1 => match lanes.admit(endpoint, 6, 1, NOW) {
+                    0 | 1 => match lanes.admit(endpoint, 6, 1, now) {
                         Admission::Start => started[at] += 1,
-                        Admission::Wait => match lanes.push(endpoint, 6, ()) {
+                        Admission::Wait => match lanes.push(endpoint, ()) {
                             Some(()) => started[at] += 1,
                             None => waiting[at] += 1,
                         },
                         Admission::Full => {}
                     },
-                    _ if started[at] > 0 => match lanes.finish(endpoint, 1, NOW) {
+                    _ if started[at] > 0 => match lanes.finish(endpoint, 1, effort, now) {
                         Some(()) => waiting[at] -= 1,
                         None => started[at] -= 1,
                     },
                     _ => {}
+                }
+                while lanes.catch_up(endpoint).is_some() {
+                    started[at] += 1;
+                    waiting[at] -= 1;
                 }
                 prop_assert!(started.iter().all(|n| *n <= 6));
                 prop_assert_eq!(lanes.in_flight(), started.iter().sum::<u32>());
@@ -343,7 +503,7 @@ mod tests {
             }
             for (at, endpoint) in endpoints.iter().enumerate() {
                 while started[at] > 0 {
-                    if lanes.finish(endpoint, 1, NOW).is_none() {
+                    if lanes.finish(endpoint, 1, FINE, NOW).is_none() {
                         started[at] -= 1;
                     }
                 }

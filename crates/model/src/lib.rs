@@ -7,27 +7,37 @@ pub mod access;
 pub mod app;
 pub mod attempt;
 pub mod audit;
+pub mod breaker;
 pub mod clock;
+pub mod concurrency;
 pub mod delivery;
 pub mod endpoint;
 pub mod entropy;
 pub mod event_type;
+pub mod failing;
 pub mod filter;
 pub mod id;
+pub mod inbound;
+pub mod json_path;
 pub mod key;
 pub mod lanes;
 pub mod message;
 pub mod name;
+pub mod oidc;
+pub mod replay;
+pub mod retention;
 pub mod retry;
+pub mod secret;
 pub mod session;
 pub mod signature;
 pub mod target;
 pub mod task;
 pub mod vault;
+pub mod window;
 
 pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
 pub use id::{
     AppId, AttemptId, DeliveryId, EndpointId, EventTypeId, KeyId, KeySecretId, KeyspaceId,
-    MessageId, SessionId, TaskId, UserId,
+    MessageId, ReplayId, SessionId, TaskId, UserId, WindowId,
 };

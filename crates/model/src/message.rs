@@ -27,6 +27,10 @@ pub struct Message {
     pub created_at: Timestamp,
     /// When the payload is erased; by the instance's retention if none.
     pub payload_expires_at: Option<Timestamp>,
+    /// The message that this one was made of, for one endpoint.
+    pub replay_of: Option<MessageId>,
+    /// Its payload is not that message's.
+    pub changed: bool,
 }
 
 /// What publishing found.

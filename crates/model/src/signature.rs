@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine;
@@ -29,6 +30,7 @@ pub const MAX_SIGNATURES: usize = 16;
 
 const GENERATED_HMAC_BYTES: usize = 32;
 const SEED_BYTES: usize = 32;
+const FINGERPRINT_BYTES: usize = 8;
 
 const HMAC_PREFIX: &str = "whsec_";
 const ED25519_PREFIX: &str = "whsk_";
@@ -127,6 +129,16 @@ impl Secret {
         }
     }
 
+    /// Tells secrets apart without telling one: the first 16 hex digits of the SHA-256 of what the
+    /// receiver has, `whsec_…` or `whpk_…`.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let text = self.public_key_text().unwrap_or_else(|| self.to_text());
+        let hash = digest(&SHA256, text.as_bytes());
+        let digits = |byte: &u8| [hex_digit(byte >> 4), hex_digit(byte & 0x0f)];
+        hash.as_ref().iter().take(FINGERPRINT_BYTES).flat_map(digits).collect()
+    }
+
     fn parse_ed25519(encoded: &str) -> Result<Self, SecretError> {
         let bytes = LENIENT.decode(encoded).map_err(|_| SecretError::NotAKeyPair)?;
         let (seed, public_key) =
@@ -156,6 +168,12 @@ impl fmt::Debug for Secret {
             Self::Ed25519(_) => "Secret::Ed25519(redacted)",
         })
     }
+}
+
+/// The bytes of a public key that was written as `whpk_…`.
+#[must_use]
+pub fn public_key_bytes(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text.strip_prefix(PUBLIC_PREFIX)?).ok()
 }
 
 /// A secret made ready to sign. Prepare once and keep: the key schedule is already computed, and a

@@ -9,6 +9,8 @@ mod pepper;
 mod serve;
 mod token;
 mod user;
+mod vault;
+mod verify;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +49,11 @@ enum Command {
     /// Rotate the pepper of API keys
     #[command(subcommand)]
     Pepper(pepper::Command),
+    /// Tell whether a received webhook is signed well, and if not, what is wrong
+    Verify(verify::Arguments),
+    /// Rotate the master key, under which everything at rest is sealed
+    #[command(subcommand)]
+    Vault(vault::Command),
     /// Print the OpenAPI document
     Openapi,
     /// Ask the running server whether it is well
@@ -63,6 +70,9 @@ pub fn run(line: CommandLine) -> ExitCode {
         Command::Config(command) => {
             return config::run(command, flags).unwrap_or_else(|e| fail(&e));
         }
+        Command::Verify(arguments) => {
+            return verify::run(&arguments).unwrap_or_else(|e| fail(&e));
+        }
         Command::Openapi => openapi::print(),
         Command::Serve => with_config(flags, serve::serve),
         Command::Migrate => with_config(flags, migrate::migrate),
@@ -70,6 +80,7 @@ pub fn run(line: CommandLine) -> ExitCode {
         Command::User(command) => with_config(flags, |config| user::run(command, config)),
         Command::Audit(command) => with_config(flags, |config| audit::run(command, config)),
         Command::Pepper(command) => with_config(flags, |config| pepper::run(command, config)),
+        Command::Vault(command) => with_config(flags, |config| vault::run(command, config)),
         Command::Health => with_config(flags, health::check),
     };
     match done {

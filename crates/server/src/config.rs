@@ -10,11 +10,13 @@
 //! setting at once, with the place to mend it; and no message shows a secret.
 
 mod auth;
+mod breaker;
 mod database;
 mod delivery;
 pub mod example;
 mod flags;
 mod format;
+mod housekeeping;
 mod keys;
 mod log;
 mod publish;
@@ -27,10 +29,14 @@ mod source;
 mod tests;
 mod unknown;
 
-pub use auth::Auth;
+use model::secret::BadSecretPolicy;
+
+pub use auth::{Auth, Oidc};
+pub use breaker::Breaker;
 pub use database::Database;
 pub use delivery::{Delivery, HeaderStyle};
 pub use flags::Flags;
+pub use housekeeping::Housekeeping;
 pub use keys::Keys;
 pub use log::{Log, LogFormat};
 pub use publish::Publish;
@@ -47,9 +53,12 @@ pub struct Config {
     pub database: Database,
     pub redis: Redis,
     pub auth: Auth,
+    pub oidc: Oidc,
     pub keys: Keys,
     pub delivery: Delivery,
+    pub breaker: Breaker,
     pub publish: Publish,
+    pub housekeeping: Housekeeping,
     pub log: Log,
 }
 
@@ -89,18 +98,24 @@ impl Config {
         let database = Database::read(reader);
         let redis = Redis::read(reader);
         let auth = Auth::read(reader);
+        let oidc = Oidc::read(reader);
         let keys = Keys::read(reader);
         let delivery = Delivery::read(reader);
+        let breaker = Breaker::read(reader);
         let publish = Publish::read(reader);
+        let housekeeping = Housekeeping::read(reader);
         let log = Log::read(reader);
         Some(Self {
             server: server?,
             database: database?,
             redis: redis?,
             auth: auth?,
+            oidc: oidc?,
             keys: keys?,
             delivery: delivery?,
+            breaker: breaker?,
             publish: publish?,
+            housekeeping: housekeeping?,
             log: log?,
         })
     }
@@ -110,10 +125,56 @@ impl Config {
         if self.server.tls_cert.is_some() != self.server.tls_key.is_some() {
             reader.conflict("server.tls_cert", "server.tls_key", "must be set both or not at all");
         }
+        self.check_secret_policy(reader);
+        if self.breaker.open_ms > self.breaker.open_max_ms {
+            let rule = "the first must not be longer than the second";
+            reader.conflict("breaker.open_ms", "breaker.open_max_ms", rule);
+        }
         if self.delivery.connect_timeout_ms > self.delivery.timeout_ms {
             let rule = "the first must not be longer than the second";
             reader.conflict("delivery.connect_timeout_ms", "delivery.timeout_ms", rule);
         }
+        self.check_oidc(reader);
+    }
+
+    /// An identity provider that is only half described would leave nobody a way in.
+    fn check_oidc(&self, reader: &mut Reader) {
+        let oidc = &self.oidc;
+        if oidc.issuer.is_some() != oidc.client_id.is_some() {
+            reader.conflict("oidc.issuer", "oidc.client_id", "must be set both or not at all");
+        }
+        let Some(issuer) = &oidc.issuer else { return };
+        if oidc.redirect_url.is_none() && self.server.public_url.is_none() {
+            let rule = "one of them must be set, for the provider to send browsers back to";
+            reader.conflict("oidc.redirect_url", "server.public_url", rule);
+        }
+        if issuer.starts_with("http:") && !oidc.plain_http {
+            let rule = "the issuer must be https, unless the second is true";
+            reader.conflict("oidc.issuer", "oidc.plain_http", rule);
+        }
+    }
+
+    /// The authority of the Redis server's certificate, if it is named.
+    pub fn redis_ca(&self) -> Result<Option<Vec<u8>>, String> {
+        let Some(path) = &self.redis.ca else { return Ok(None) };
+        let read = std::fs::read(path);
+        read.map(Some).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+    }
+
+    fn check_secret_policy(&self, reader: &mut Reader) {
+        let policy = self.delivery.secret_policy();
+        let Some(Err(error)) = policy.map(|policy| policy.check()) else { return };
+        let (setting, rule) = match error {
+            BadSecretPolicy::GraceSeconds => (
+                "delivery.secret_grace_seconds",
+                "a grace must not be longer than the time between rotations",
+            ),
+            BadSecretPolicy::NoticeDays | BadSecretPolicy::EveryDays => (
+                "delivery.secret_notice_days",
+                "a notice must be shorter than the time between rotations",
+            ),
+        };
+        reader.conflict(setting, "delivery.secret_rotation_days", rule);
     }
 
     /// The database to open: the one that is set, or else a SQLite file in the data folder.

@@ -1,6 +1,8 @@
 //! Answers to requests that carried an `Idempotency-Key`, so that a repeated request gets the
-//! first one's answer. Publishing does not come here: a message carries its key itself.
+//! first one's answer. Publishing does not come here: a message carries its key itself. Ids of
+//! received webhooks are remembered here too: for them nothing is answered but that they came.
 
+use model::Timestamp;
 use sqlx::FromRow;
 
 use crate::db::on;
@@ -14,6 +16,9 @@ const DELETE_STEP: i64 = 1_000;
 
 const DELETE_EXPIRED_KEY: &str = "delete from answer where key = $1 and expires_at <= $2";
 const INSERT: &str = "insert into answer (key, fingerprint, expires_at) values ($1, $2, $3)";
+const REMEMBER: &str = "insert into answer (key, fingerprint, expires_at) values ($1, '', $2) \
+    on conflict (key) do update set expires_at = excluded.expires_at \
+    where answer.expires_at <= $3";
 const FIND: &str = "select fingerprint, status, sealed from answer where key = $1";
 const FINISH: &str = "update answer set status = $2, sealed = $3, expires_at = $4 where key = $1";
 const DELETE: &str = "delete from answer where key = $1";
@@ -44,7 +49,7 @@ struct Row {
     sealed: Option<Vec<u8>>,
 }
 
-fn context(key: &str) -> String {
+pub(crate) fn context(key: &str) -> String {
     format!("answer/{key}")
 }
 
@@ -105,6 +110,19 @@ impl Store {
         let mut tx = self.db().begin().await?;
         on!(&mut tx, c => sqlx::query(DELETE).bind(key).execute(&mut **c).await.map(drop))?;
         tx.commit().await
+    }
+
+    /// Remembers until `until` that this key came. False when it came before and is remembered.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remember(&self, key: &str, until: Timestamp) -> Result<bool> {
+        let mut tx = self.db().begin().await?;
+        let remembered = on!(&mut tx, c => sqlx::query(REMEMBER)
+            .bind(key).bind(until.0).bind(self.now().0)
+            .execute(&mut **c).await.map(|done| done.rows_affected()))?;
+        tx.commit().await?;
+        Ok(remembered > 0)
     }
 
     /// Deletes some answers that are too old; false when none was left.

@@ -9,7 +9,10 @@ use crate::audit::{self, shown};
 use crate::db::{Tx, on};
 use crate::page::{Page, PageQuery};
 use crate::rows::{self, Map};
-use crate::{Result, Store, StoreError, key_changes, key_edits};
+use crate::{
+    Result, Store, StoreError, breakers, failing, key_changes, key_edits, retention, secrets,
+    windows,
+};
 
 /// An app by its id or by its uid.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -153,6 +156,15 @@ impl Store {
             DELETE_SECRETS,
             DELETE_USAGE,
             DELETE_LANES,
+            breakers::DELETE_OF_APP[0],
+            breakers::DELETE_OF_APP[1],
+            breakers::DELETE_OF_APP[2],
+            windows::DELETE_OF_APP,
+            retention::DELETE_OF_APP,
+            secrets::DELETE_OF_APP[0],
+            secrets::DELETE_OF_APP[1],
+            secrets::DELETE_OF_APP[2],
+            failing::DELETE_OF_APP,
             DELETE_ENDPOINTS,
             DELETE,
         ] {

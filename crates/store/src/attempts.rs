@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use crate::db::on;
 use crate::messages::MessageFilter;
 use crate::page::{Page, PageQuery};
-use crate::{Result, Store, StoreError, audit, rows};
+use crate::{Result, Store, StoreError, audit, partitions, rows};
 
 /// Attempts of one message that are read at the most.
 pub const MAX_PER_MESSAGE: i64 = 10_000;
@@ -51,10 +51,14 @@ macro_rules! filtered {
     };
 }
 
-const ENDPOINT_ASCENDING: &str =
-    filtered!("and a.endpoint_id = $12 and $13 = $14 ", "order by a.at, a.id limit $11");
-const ENDPOINT_DESCENDING: &str =
-    filtered!("and a.endpoint_id = $12 and $13 = $14 ", "order by a.at desc, a.id desc limit $11");
+const ENDPOINT_ASCENDING: &str = filtered!(
+    "and a.endpoint_id = $12 and a.id >= $13 and a.id < $14 ",
+    "order by a.at, a.id limit $11"
+);
+const ENDPOINT_DESCENDING: &str = filtered!(
+    "and a.endpoint_id = $12 and a.id >= $13 and a.id < $14 ",
+    "order by a.at desc, a.id desc limit $11"
+);
 const MESSAGE_ASCENDING: &str = filtered!(
     "and a.id >= $13 and a.id < $14 and ($12 = '' or a.endpoint_id = $12) ",
     "order by a.at, a.id limit $11"
@@ -108,6 +112,9 @@ impl TryFrom<Row> for Attempt {
     }
 }
 
+/// Sorts after every id.
+const LAST: &str = "~";
+
 /// The key of a page: `<at, 15 digits>.<id>`.
 fn key(attempt: &Attempt) -> String {
     format!("{:015}.{}", attempt.at.0, attempt.id)
@@ -148,7 +155,7 @@ impl Store {
         endpoint: EndpointId,
         query: &AttemptQuery,
     ) -> Result<Page<Attempt>> {
-        let range = (String::new(), String::new());
+        let range = (String::new(), LAST.to_owned());
         let sql = [ENDPOINT_DESCENDING, ENDPOINT_ASCENDING];
         self.attempts(app, query, sql, endpoint.as_str(), range).await
     }
@@ -186,6 +193,11 @@ impl Store {
         if let Some(before) = filter.before {
             below = below.min((before.0, ""));
         }
+        // No attempt is older than its message: partitions of later days need no look.
+        let high = match below {
+            (i64::MAX, _) => high,
+            (at, _) => high.min(partitions::floor(Timestamp(at).plus_ms(1))),
+        };
         let rows: Vec<Row> = on!(self.db().reader(), c => {
             sqlx::query_as(sql[usize::from(keyset.ascending)])
                 .bind(app.as_str())

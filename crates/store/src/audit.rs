@@ -3,8 +3,10 @@
 //! Whoever changes something hands its [`Change`] to [`append`] in the transaction of the change,
 //! so that one is never kept without the other. `append` is the last thing a transaction does
 //! before its commit: on PostgreSQL it locks the head of the chain, and from there to the commit
-//! one change waits for the other. No method here changes or removes an entry.
+//! one change waits for the other. No method here changes an entry; only retention removes any
+//! (`audit/expiry.rs`), from the first one on.
 
+mod expiry;
 pub(crate) mod shown;
 mod verify;
 
@@ -140,9 +142,10 @@ impl TryFrom<Row> for Entry {
     }
 }
 
-/// Where the chain stands.
+/// Where the chain stands, or where its kept entries begin.
 #[derive(Clone, Copy)]
 struct Mark {
+    name: &'static str,
     seq: i64,
     hash: Hash,
     tag: Hash,
@@ -151,23 +154,23 @@ struct Mark {
 type MarkRow = (i64, Vec<u8>, Vec<u8>);
 
 impl Mark {
-    fn new(store: &Store, seq: i64, hash: Hash) -> Self {
-        Self { seq, hash, tag: store.0.audit.mark(HEAD, seq, &hash) }
+    fn new(store: &Store, name: &'static str, seq: i64, hash: Hash) -> Self {
+        Self { name, seq, hash, tag: store.0.audit.mark(name, seq, &hash) }
     }
 
     /// One that is not readable is not ours either.
-    fn of((seq, hash, tag): MarkRow) -> Self {
+    fn of(name: &'static str, (seq, hash, tag): MarkRow) -> Self {
         let read = |bytes: &[u8]| bytes.try_into().unwrap_or(NOTHING);
-        Self { seq, hash: read(&hash), tag: read(&tag) }
+        Self { name, seq, hash: read(&hash), tag: read(&tag) }
     }
 
     fn is_ours(&self, store: &Store) -> bool {
-        store.0.audit.mark(HEAD, self.seq, &self.hash) == self.tag
+        store.0.audit.mark(self.name, self.seq, &self.hash) == self.tag
     }
 
     async fn write(&self, tx: &mut Tx, sql: &'static str) -> Result<()> {
         on!(tx, c => sqlx::query(sql)
-            .bind(HEAD).bind(self.seq).bind(&self.hash[..]).bind(&self.tag[..])
+            .bind(self.name).bind(self.seq).bind(&self.hash[..]).bind(&self.tag[..])
             .execute(&mut **c).await.map(drop))?;
         Ok(())
     }
@@ -251,7 +254,7 @@ pub(crate) async fn append(store: &Store, tx: &mut Tx, by: &Actor, change: Chang
         .bind(record.before).bind(record.after)
         .bind(&hash[..])
         .execute(&mut **c).await.map(drop))?;
-    Mark::new(store, record.seq, hash).write(tx, MOVE_HEAD).await
+    Mark::new(store, HEAD, record.seq, hash).write(tx, MOVE_HEAD).await
 }
 
 /// The head of the chain, until the commit for nobody else. A log that holds entries but no head
@@ -266,7 +269,7 @@ async fn lock_head(store: &Store, tx: &mut Tx) -> Result<Mark> {
             if newest > 0 {
                 return Err(rows::corrupt("audit log", "its head is missing"));
             }
-            Mark::new(store, 0, NOTHING).write(tx, INSERT_HEAD).await?;
+            Mark::new(store, HEAD, 0, NOTHING).write(tx, INSERT_HEAD).await?;
             let head = read_head(tx).await?;
             head.ok_or_else(|| rows::corrupt("audit log", "its head is missing"))?
         }
@@ -282,5 +285,5 @@ async fn read_head(tx: &mut Tx) -> Result<Option<Mark>> {
         Tx::Sqlite(c) => sqlx::query_as(HEAD_MARK).bind(HEAD).fetch_optional(&mut **c).await?,
         Tx::Postgres(c) => sqlx::query_as(LOCK_HEAD).bind(HEAD).fetch_optional(&mut **c).await?,
     };
-    Ok(row.map(Mark::of))
+    Ok(row.map(|row| Mark::of(HEAD, row)))
 }

@@ -11,13 +11,18 @@ use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Postgres, Sqlite, Transaction};
 
 use crate::StoreError;
 
 /// Seconds that a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A process that hangs inside a transaction for so many milliseconds loses it, on PostgreSQL: its
+/// locks, of a background task for instance, are free for others then.
+const HUNG_MS: &str = "60000";
 /// How long a SQLite writer waits for another process, such as `doorbell token create`.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -77,6 +82,7 @@ impl Db {
         }
         let options = PgConnectOptions::from_str(url)?
             .application_name("doorbell")
+            .options([("idle_in_transaction_session_timeout", HUNG_MS)])
             .disable_statement_logging();
         let pool = PoolOptions::new()
             .max_connections(read_connections.max(2))
@@ -139,7 +145,12 @@ async fn open_sqlite(url: &str, read_connections: u32) -> Result<Db, StoreError>
             .idle_timeout(None)
     };
     // Checkpoints have a task of their own.
-    let writer = pool(1).connect_with(options.clone().pragma("wal_autocheckpoint", "0")).await?;
+    let mut writing = options.clone().pragma("wal_autocheckpoint", "0");
+    if std::fs::metadata(&file).map_or(true, |found| found.len() == 0) {
+        // Only a new file can be made so that housekeeping can give its free space back.
+        writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
+    }
+    let writer = pool(1).connect_with(writing).await?;
     let checkpoints = pool(1).connect_lazy_with(options.clone());
     let read_only = options.read_only(true).create_if_missing(false);
     let readers = pool(read_connections.max(1)).connect_lazy_with(read_only);

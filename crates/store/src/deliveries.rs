@@ -1,4 +1,4 @@
-//! Deliveries, read back, canceled and replayed. They are made by `hot/ingest` and moved by
+//! Deliveries, read back and canceled. They are made by `hot/ingest` and `replays`, and moved by
 //! `hot/claim` and `hot/settle`.
 
 use model::audit::{Actor, Change};
@@ -7,7 +7,7 @@ use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 use sqlx::FromRow;
 
 use crate::audit::{self, shown};
-use crate::db::{Tx, on};
+use crate::db::on;
 use crate::hot::settle::HOUR_MS;
 use crate::messages::MessageFilter;
 use crate::page::{Page, PageQuery};
@@ -38,6 +38,10 @@ pub struct DeliveryRow {
     pub event_type: Option<String>,
     pub last_status: Option<u16>,
     pub last_error: Option<model::attempt::ErrorKind>,
+    /// The message that its message was made of, for this endpoint alone.
+    pub replay_of: Option<MessageId>,
+    /// With another payload.
+    pub changed: bool,
 }
 
 /// What became of a wish to cancel.
@@ -52,9 +56,12 @@ pub enum Cancel {
 macro_rules! columns {
     () => {
         "d.id, d.app_id, d.endpoint_id, d.state, d.trigger, d.due_at, d.attempts, d.last_status, \
-         d.last_error, d.parent_id, d.root_id, d.created_at, d.settled_at, m.event_type"
+         d.last_error, d.parent_id, d.root_id, d.depth, d.replay_id, d.created_at, d.settled_at, \
+         m.event_type, m.replay_of, m.changed"
     };
 }
+pub(crate) use columns;
+
 macro_rules! filters {
     () => {
         " and d.id > $2 and d.id < $3 and ($4 < 0 or d.state = $4) \
@@ -116,14 +123,10 @@ const COUNT_CANCELED: &str = "insert into usage (endpoint_id, hour, state, deliv
 const PLACE: &str = "select count(*) from (select 1 from delivery \
     where endpoint_id = $1 and state = 0 and (due_at < $2 or (due_at = $2 and id < $3)) \
     limit $4) ahead";
-const INSERT_REPLAY: &str = "insert into delivery (id, app_id, endpoint_id, state, trigger, \
-    due_at, parent_id, root_id, created_at) values ($1, $2, $3, 0, $4, $5, $6, $7, $5)";
-const LOWER_LANE: &str = "update lane set next_due_at = $2 \
-    where endpoint_id = $1 and next_due_at > $2";
 const HOLD: &str = "select hold_until from lane where endpoint_id = $1";
 
 #[derive(FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: String,
     app_id: String,
     endpoint_id: String,
@@ -135,9 +138,13 @@ struct Row {
     last_error: Option<i16>,
     parent_id: Option<String>,
     root_id: Option<String>,
+    depth: Option<i32>,
+    replay_id: Option<String>,
     created_at: i64,
     settled_at: Option<i64>,
     event_type: Option<String>,
+    replay_of: Option<String>,
+    changed: Option<bool>,
 }
 
 impl TryFrom<Row> for DeliveryRow {
@@ -157,6 +164,8 @@ impl TryFrom<Row> for DeliveryRow {
             attempts: rows::count(row.attempts),
             parent_id: row.parent_id.as_deref().map(rows::id).transpose()?,
             root_id: row.root_id.as_deref().map(rows::id).transpose()?,
+            depth: rows::count(row.depth.unwrap_or(0)),
+            replay_id: row.replay_id.as_deref().map(rows::id).transpose()?,
             created_at: Timestamp(row.created_at),
             settled_at: rows::moment(row.settled_at),
         };
@@ -165,17 +174,10 @@ impl TryFrom<Row> for DeliveryRow {
             event_type: row.event_type,
             last_status: row.last_status.and_then(|status| u16::try_from(status).ok()),
             last_error: row.last_error.and_then(model::attempt::ErrorKind::from_code),
+            replay_of: row.replay_of.as_deref().map(rows::id).transpose()?,
+            changed: row.changed.unwrap_or(false),
         })
     }
-}
-
-/// A delivery to be made from a message, and perhaps from an earlier delivery of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Replay {
-    pub app_id: AppId,
-    pub endpoint_id: EndpointId,
-    pub message_id: MessageId,
-    pub parent: Option<(DeliveryId, DeliveryId)>,
 }
 
 impl Store {
@@ -302,58 +304,5 @@ impl Store {
         let hold: Option<i64> = on!(self.db().reader(), c => sqlx::query_scalar(HOLD)
             .bind(endpoint.as_str()).fetch_optional(c).await)?;
         Ok(rows::moment(hold).filter(|hold| *hold > self.now()))
-    }
-
-    /// Delivers a message to an endpoint once more: a new delivery with a schedule of its own,
-    /// beside whatever chain is under way.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn resend(
-        &self,
-        app: AppId,
-        endpoint: EndpointId,
-        message: MessageId,
-        by: &Actor,
-    ) -> Result<DeliveryId> {
-        let earlier = self.deliveries_of_message(app, message).await?;
-        let parent = earlier.iter().rev().find(|row| row.delivery.endpoint_id == endpoint);
-        let parent = parent.map(|row| {
-            let id = row.delivery.id;
-            (id, row.delivery.root_id.unwrap_or(id))
-        });
-        let replay = Replay { app_id: app, endpoint_id: endpoint, message_id: message, parent };
-        let mut tx = self.db().begin().await?;
-        let id = self.insert_replay(&mut tx, &replay).await?;
-        let change = Change {
-            action: "delivery.resend",
-            target: id.to_string(),
-            app_id: Some(app),
-            before: None,
-            after: Some(shown::replay(&replay)),
-        };
-        audit::append(self, &mut tx, by, change).await?;
-        tx.commit().await?;
-        self.0.wake.ring_queue();
-        Ok(id)
-    }
-
-    pub(crate) async fn insert_replay(&self, tx: &mut Tx, replay: &Replay) -> Result<DeliveryId> {
-        let now = self.now();
-        let id = DeliveryId::new(&replay.message_id, &self.0.entropy);
-        let parent = replay.parent.as_ref();
-        on!(&mut *tx, c => sqlx::query(INSERT_REPLAY)
-            .bind(id.as_str())
-            .bind(replay.app_id.as_str())
-            .bind(replay.endpoint_id.as_str())
-            .bind(Trigger::Manual.code())
-            .bind(now.0)
-            .bind(parent.map(|(parent, _)| parent.as_str()))
-            .bind(parent.map(|(_, root)| root.as_str()))
-            .execute(&mut **c).await.map(drop))?;
-        on!(&mut *tx, c => sqlx::query(LOWER_LANE)
-            .bind(replay.endpoint_id.as_str()).bind(now.0)
-            .execute(&mut **c).await.map(drop))?;
-        Ok(id)
     }
 }

@@ -1,23 +1,27 @@
 //! Endpoints. Each has a lane, made and deleted with it.
 
+mod edit;
+
 use model::audit::{Actor, Change};
 use model::endpoint::{Disabled, DisabledReason, Endpoint};
 use model::filter::Filter;
 use model::retry::RetrySchedule;
+use model::secret::SecretReason;
 use model::signature::Secret;
 use model::{AppId, EndpointId, Timestamp};
 use sqlx::FromRow;
 
 use crate::audit::{self, shown};
 use crate::db::{Tx, on};
+use crate::operations::event;
 use crate::page::{Page, PageQuery};
 use crate::rows::{self, Map};
-use crate::{Result, Store, StoreError, apps, lanes, secrets};
+use crate::{Result, Store, StoreError, apps, breakers, failing, lanes, secrets};
 
 macro_rules! columns {
     () => {
         "id, app_id, uid, url, description, event_types, channels, throttle_rate, \
-         max_in_flight, metadata, headers, disabled_at, disabled_reason, paused_at, \
+         max_in_flight, metadata, headers, disabled_at, disabled_reason, disabled_note, paused_at, \
          retry_schedule, body_signature, created_at, updated_at"
     };
 }
@@ -40,12 +44,13 @@ const INSERT: &str = concat!(
     "insert into endpoint (",
     columns!(),
     ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-     $11, $12, $13, $14, $15, $16, $17, $18)"
+     $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 );
 const UPDATE: &str = "update endpoint set uid = $3, url = $4, description = $5, \
     event_types = $6, channels = $7, throttle_rate = $8, max_in_flight = $9, metadata = $10, \
-    headers = $11, disabled_at = $12, disabled_reason = $13, paused_at = $14, \
-    retry_schedule = $15, body_signature = $16, updated_at = $17 where id = $1 and app_id = $2";
+    headers = $11, disabled_at = $12, disabled_reason = $13, disabled_note = $14, \
+    paused_at = $15, retry_schedule = $16, body_signature = $17, updated_at = $18 \
+    where id = $1 and app_id = $2";
 const DELETE: &str = "delete from endpoint where id = $1 and app_id = $2";
 const DISABLE_IF_ENABLED: &str = "update endpoint set disabled_at = $2, disabled_reason = $3, \
     updated_at = $2 where id = $1 and app_id = $4 and disabled_at is null";
@@ -65,6 +70,7 @@ pub(crate) struct Row {
     headers: Option<Vec<u8>>,
     disabled_at: Option<i64>,
     disabled_reason: Option<String>,
+    disabled_note: Option<String>,
     paused_at: Option<i64>,
     retry_schedule: Option<String>,
     body_signature: Option<String>,
@@ -73,7 +79,7 @@ pub(crate) struct Row {
 }
 
 /// Where sealed headers belong.
-fn headers_context(endpoint: &str) -> String {
+pub(crate) fn headers_context(endpoint: &str) -> String {
     format!("endpoint.headers/{endpoint}")
 }
 
@@ -89,6 +95,7 @@ impl Store {
         let disabled = row.disabled_at.map(|at| Disabled {
             at: Timestamp(at),
             reason: DisabledReason::parse(row.disabled_reason.as_deref().unwrap_or_default()),
+            note: row.disabled_note,
         });
         Ok(Endpoint {
             id: rows::id(&row.id)?,
@@ -151,11 +158,19 @@ impl Store {
         if !self.write(&mut tx, INSERT, endpoint).await? {
             return Ok(false);
         }
-        secrets::insert(self, &mut tx, endpoint.id, secret, endpoint.created_at).await?;
+        let origin = secrets::Origin {
+            app: endpoint.app_id,
+            endpoint: endpoint.id,
+            created_at: endpoint.created_at,
+            reason: SecretReason::Created,
+            by,
+        };
+        secrets::insert(self, &mut tx, &origin, secret).await?;
         lanes::insert(&mut tx, endpoint).await?;
         let change = change("endpoint.create", endpoint, None, Some(endpoint));
         audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
+        self.announce_endpoint(event::ENDPOINT_CREATED, endpoint, endpoint.created_at).await;
         Ok(true)
     }
 
@@ -165,19 +180,50 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn update_endpoint(&self, endpoint: &Endpoint, by: &Actor) -> Result<bool> {
+        Ok(self.save_endpoint(None, endpoint, by).await?.is_some())
+    }
+
+    /// The same for an endpoint that was `seen` before: what the wish does not change is left as
+    /// it has become. Answers what is stored now; none when the uid is taken.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn edit_endpoint(
+        &self,
+        seen: &Endpoint,
+        wished: &Endpoint,
+        by: &Actor,
+    ) -> Result<Option<Endpoint>> {
+        self.save_endpoint(Some(seen), wished, by).await
+    }
+
+    async fn save_endpoint(
+        &self,
+        seen: Option<&Endpoint>,
+        wished: &Endpoint,
+        by: &Actor,
+    ) -> Result<Option<Endpoint>> {
         let mut tx = self.db().begin().await?;
-        let before = self.take_endpoint(&mut tx, endpoint.app_id, endpoint.id).await?;
-        let Some(before) = before else { return Ok(true) };
-        if !self.write(&mut tx, UPDATE, endpoint).await? {
-            return Ok(false);
+        let before = self.take_endpoint(&mut tx, wished.app_id, wished.id).await?;
+        let Some(before) = before else { return Ok(Some(wished.clone())) };
+        let after = seen.map_or_else(|| wished.clone(), |seen| edit::merged(seen, wished, &before));
+        if !self.write(&mut tx, UPDATE, &after).await? {
+            return Ok(None);
         }
-        lanes::set_hold(&mut tx, endpoint).await?;
-        let verb = shown::endpoint_verb(&before, endpoint);
-        let change = change(verb, endpoint, Some(&before), Some(endpoint));
+        lanes::set_hold(&mut tx, &after, self.now()).await?;
+        if before.disabled.is_some() && after.disabled.is_none() {
+            failing::delete(&mut tx, after.id).await?;
+        }
+        let verb = shown::endpoint_verb(&before, &after);
+        let change = change(verb, &after, Some(&before), Some(&after));
         audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
+        if before.is_held() && !after.is_held() {
+            self.0.slots.lock().release(&after.id);
+        }
         self.0.wake.ring_queue();
-        Ok(true)
+        self.announce_update(&before, &after).await;
+        Ok(Some(after))
     }
 
     /// The endpoint before a change. All changes of one app's endpoints begin here, at the app's
@@ -221,6 +267,7 @@ impl Store {
                 .bind(headers)
                 .bind(disabled.map(|disabled| disabled.at.0))
                 .bind(disabled.map(|disabled| disabled.reason.as_str()))
+                .bind(disabled.and_then(|disabled| disabled.note.as_ref()))
                 .bind(rows::ms(endpoint.paused_at))
                 .bind(endpoint.retry_schedule.as_ref().map(ToString::to_string))
                 .bind(body_signature);
@@ -254,9 +301,12 @@ impl Store {
             .execute(&mut **c).await.map(drop))?;
         secrets::delete_all(&mut tx, endpoint).await?;
         lanes::delete(&mut tx, endpoint).await?;
+        breakers::delete(&mut tx, endpoint).await?;
+        failing::delete(&mut tx, endpoint).await?;
         let change = change("endpoint.delete", &before, Some(&before), None);
         audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
+        self.announce_endpoint(event::ENDPOINT_DELETED, &before, self.now()).await;
         Ok(true)
     }
 
@@ -281,11 +331,12 @@ impl Store {
             .bind(endpoint.as_str()).bind(now.0).bind(reason.as_str()).bind(app.as_str())
             .execute(&mut **c).await.map(drop))?;
         lanes::hold_for_good(&mut tx, app, endpoint).await?;
-        let disabled = Some(Disabled { at: now, reason });
+        let disabled = Some(Disabled::new(now, reason));
         let after = Endpoint { disabled, updated_at: now, ..before.clone() };
         let change = change("endpoint.disable", &after, Some(&before), Some(&after));
         audit::append(self, &mut tx, by, change).await?;
         tx.commit().await?;
+        self.announce_endpoint(event::ENDPOINT_DISABLED, &after, now).await;
         Ok(true)
     }
 }

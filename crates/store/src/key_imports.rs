@@ -19,6 +19,6 @@ impl Store {
     }
 }
 
-fn context(keyspace: KeyspaceId) -> String {
+pub(crate) fn context(keyspace: KeyspaceId) -> String {
     format!("key_import/{keyspace}")
 }

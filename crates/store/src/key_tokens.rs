@@ -148,6 +148,6 @@ pub(crate) async fn replace(
     Ok(())
 }
 
-fn context(secret_id: &str) -> String {
+pub(crate) fn context(secret_id: &str) -> String {
     format!("key_token/{secret_id}")
 }

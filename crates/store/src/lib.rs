@@ -11,12 +11,20 @@ mod answers;
 mod apps;
 mod attempts;
 mod audit;
+mod breakers;
 mod credentials;
 mod db;
 mod deliveries;
+mod endpoint_events;
 mod endpoints;
+mod erasures;
 mod event_types;
+mod expiry;
+mod failing;
+mod gate;
 mod hot;
+mod housekeeping;
+mod identities;
 mod instance;
 mod key_bell;
 mod key_changes;
@@ -40,7 +48,10 @@ mod migrate;
 mod nodes;
 pub mod operations;
 mod page;
+mod partitions;
+mod purges;
 mod replays;
+mod retention;
 mod routes;
 mod rows;
 mod schedules;
@@ -50,12 +61,16 @@ mod slots;
 mod tasks;
 mod usage;
 mod users;
+mod vaults;
 mod wake;
+mod windows;
 
 use std::sync::Arc;
 
+use model::breaker::Thresholds;
 use model::lanes::Admission;
 use model::retry::RetrySchedule;
+use model::secret::SecretPolicy;
 use model::vault::Vault;
 use model::{Clock, Entropy};
 
@@ -63,11 +78,19 @@ pub use answers::{Answer, AnswerState};
 pub use apps::AppRef;
 pub use attempts::AttemptQuery;
 pub use audit::{AuditQuery, AuditVerdict};
+pub use breakers::{BreakerChange, BreakerOf, MAX_CHANGES as MAX_BREAKER_CHANGES, OwnThresholds};
 pub use credentials::{Credential, Lookup, MAX_BY_START, MAX_WARM_UP};
 pub use deliveries::{Cancel, DeliveryQuery, DeliveryRow};
+pub use endpoint_events::{AttemptEvent, AttemptEventKind, MAX_ATTEMPT_EVENTS};
+pub use erasures::{ErasureTrial, ErasureWish, MAX_TRIED};
+pub use expiry::{Archived, Kept, Scope, Slice, SlicePage};
+pub use failing::{MAX_FAILING, MAX_OUTCOMES, Outcomes};
+pub use gate::{Gate, Hold};
 pub use hot::claim::Claimed;
 pub use hot::ingest::{NewMessage, PublishError, Published};
 pub use hot::settle::{After, Settlement};
+pub use housekeeping::{Chore, ChoreRun, ChoreState, Report, Sizes, TableSize};
+pub use identities::Identity;
 pub use key_bell::KeyBell;
 pub use key_changes::{Confirmation, KeyChange, KeyChangeKind, MAX_CHANGES};
 pub use key_due::{ExpiringQuery, MAX_DUE, RotationDue};
@@ -87,11 +110,21 @@ pub use members::{MemberPut, NamedMember};
 pub use messages::{MessageFilter, MessageQuery};
 pub use operations::Operation;
 pub use page::{Order, Page, PageQuery};
+pub use partitions::Partition;
+pub use replays::{
+    Candidate, Chain, Link, MAX_COUNTED, MAX_LINKS, MAX_SAMPLE, MAX_SUMMED, NewReplay, Preview,
+    RepeatedError, ReplayCounts, ReplaySums, Resend,
+};
+pub use retention::AppRetention;
 pub use routes::{LiveSecret, Route};
+pub use secrets::{MAX_HISTORY, PolicyOf, PublicKey, Rotations, SecretCheck, SecretRecord};
 pub use sessions::{MAX_LABELS, Refreshed, SessionFacts};
+pub use tasks::{Step, TaskChange, TaskVerb};
 pub use usage::Counts;
 pub use users::UserChange;
+pub use vaults::{SealedUnder, VaultDrop};
 pub use wake::Wake;
+pub use windows::WindowHold;
 
 /// A message on its way: what a deliverer needs of it.
 #[derive(Debug)]
@@ -119,6 +152,8 @@ pub struct Lease {
     pub attempts: u32,
     pub trigger: model::delivery::Trigger,
     pub until: model::Timestamp,
+    /// It goes out to see whether its endpoint works again.
+    pub probe: bool,
     /// Whether it has a slot, and the bytes it is counted with: the store's own books.
     pub(crate) admission: Admission,
     pub(crate) held_bytes: usize,
@@ -140,6 +175,12 @@ pub struct StoreOptions {
     pub retry_schedule: RetrySchedule,
     /// Whether this process delivers: then fresh deliveries are leased to it at once.
     pub delivers: bool,
+    /// When breakers open; apps and endpoints may have their own.
+    pub breaker: Thresholds,
+    /// By what secrets are renewed whose endpoints have no policy of their own.
+    pub secret_policy: Option<SecretPolicy>,
+    /// How long what grows is kept; apps may have their own.
+    pub retention: model::retention::Retention,
 }
 
 /// How long a process may work on a delivery. Longer than any attempt with its settling.
@@ -158,6 +199,9 @@ pub(crate) struct Inner {
     /// Names this process in leases.
     node: i64,
     delivers: bool,
+    thresholds: Arc<Thresholds>,
+    secret_policy: Option<SecretPolicy>,
+    retention: model::retention::Retention,
     slots: slots::Slots,
     routes: routes::RouteCache,
     schedules: schedules::Schedules,
@@ -192,6 +236,10 @@ pub enum StoreError {
         "the database was written with other instance secrets: use the data folder, or the secrets file, that belongs to it"
     )]
     OtherInstance,
+    #[error(
+        "values in the database are sealed under version {0} of the master key, which this process's secrets file does not have: give it the file that `doorbell vault rotate` wrote"
+    )]
+    VaultVersionMissing(u8),
     #[error("the store is shutting down")]
     Closed,
 }
@@ -200,6 +248,21 @@ impl StoreError {
     /// The constraint that refused a write, as `table.column`-like text of either database.
     pub(crate) fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+
+    /// Whether the database read what it was told and does not want it: data that it cannot keep
+    /// (SQLSTATE 22) or that breaks a constraint (23). To say it again is in vain.
+    pub(crate) fn is_refusal(&self) -> bool {
+        use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.code, ConstraintViolation | TooBig | TypeMismatch)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -225,6 +288,9 @@ impl Store {
             entropy: options.entropy,
             node,
             delivers: options.delivers,
+            thresholds: Arc::new(options.breaker),
+            secret_policy: options.secret_policy,
+            retention: options.retention,
             slots: slots::Slots::new(options.max_in_flight, options.endpoint_max_in_flight),
             routes: routes::RouteCache::new(),
             schedules: schedules::Schedules::new(options.retry_schedule),
@@ -242,7 +308,9 @@ impl Store {
     /// # Errors
     /// When the schema is newer than this binary, or a statement fails.
     pub async fn migrate(&self) -> Result<usize> {
-        migrate::migrate(&self.0.db, self.now().0).await
+        let applied = migrate::migrate(&self.0.db, self.now().0).await?;
+        self.make_partitions().await?;
+        Ok(applied)
     }
 
     /// # Errors
@@ -295,6 +363,21 @@ impl Store {
 
     pub(crate) fn db(&self) -> &db::Db {
         &self.0.db
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
+    }
+}
+
+/// A store as its own writers know it: they work for those who have it, and end with the last of
+/// them. A process whose store was dropped and not closed is not kept from ending.
+#[derive(Clone)]
+pub(crate) struct WeakStore(std::sync::Weak<Inner>);
+
+impl WeakStore {
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
     }
 }
 

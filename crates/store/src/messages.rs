@@ -59,7 +59,7 @@ macro_rules! filtered {
         concat!(
             "select id, app_id, event_type, event_id, \
              case when $7 then payload end as payload, content_type, channels, tags, deliver_at, \
-             outcome, created_at, payload_expires_at from message \
+             outcome, created_at, payload_expires_at, replay_of, changed from message \
              where app_id = $1 and id > $2 and id < $3 \
              and ($4 = '' or replace($4, ',' || event_type || ',', '') <> $4) \
              and ($5 = '' or replace(channels, $5, '') <> channels) \
@@ -72,14 +72,11 @@ macro_rules! filtered {
 const LIST_ASCENDING: &str = filtered!("order by id limit $8");
 const LIST_DESCENDING: &str = filtered!("order by id desc limit $8");
 const FIND: &str = "select id, app_id, event_type, event_id, payload, content_type, channels, \
-    tags, deliver_at, outcome, created_at, payload_expires_at from message \
+    tags, deliver_at, outcome, created_at, payload_expires_at, replay_of, changed from message \
     where app_id = $1 and (id = $2 or event_id = $2)";
 const ERASE: &str = "update message set payload = null where app_id = $1 and id = $2";
 const ERASE_EXPIRED: &str = "update message set payload = null, payload_expires_at = null \
     where id in (select id from message where payload_expires_at <= $1 limit $2)";
-const ERASE_OLD: &str = "update message set payload = null where id in (select id from message \
-    where id > $1 and id < $2 and payload is not null and payload_expires_at is null \
-    order by id limit $3) returning id";
 
 #[derive(FromRow)]
 struct Row {
@@ -95,6 +92,8 @@ struct Row {
     outcome: i16,
     created_at: i64,
     payload_expires_at: Option<i64>,
+    replay_of: Option<String>,
+    changed: Option<bool>,
 }
 
 impl TryFrom<Row> for Message {
@@ -114,6 +113,8 @@ impl TryFrom<Row> for Message {
             outcome: Outcome::from_code(row.outcome),
             created_at: Timestamp(row.created_at),
             payload_expires_at: rows::moment(row.payload_expires_at),
+            replay_of: row.replay_of.as_deref().map(rows::id).transpose()?,
+            changed: row.changed.unwrap_or(false),
         })
     }
 }
@@ -190,25 +191,5 @@ impl Store {
             .execute(&mut **c).await.map(|done| done.rows_affected()))?;
         tx.commit().await?;
         Ok(erased > 0)
-    }
-
-    /// Erases some payloads older than the instance keeps them, going on after `from`. Answers
-    /// where to go on; none when nothing was left.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn erase_old_payloads(
-        &self,
-        from: Option<MessageId>,
-        retention_ms: u64,
-    ) -> Result<Option<MessageId>> {
-        let above = from.map(|id| id.to_string()).unwrap_or_default();
-        let below = MessageId::floor(self.now().minus_ms(retention_ms));
-        let mut tx = self.db().begin().await?;
-        let erased: Vec<(String,)> = on!(&mut tx, c => sqlx::query_as(ERASE_OLD)
-            .bind(above).bind(below.as_str()).bind(ERASE_STEP)
-            .fetch_all(&mut **c).await)?;
-        tx.commit().await?;
-        erased.iter().map(|(id,)| id.as_str()).max().map(rows::id).transpose()
     }
 }

@@ -45,6 +45,48 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_key_tokens.sql"),
         postgres: include_str!("../migrations/postgres/0005_key_tokens.sql"),
     },
+    Migration {
+        version: 6,
+        name: "breaker",
+        sqlite: include_str!("../migrations/sqlite/0006_breaker.sql"),
+        postgres: include_str!("../migrations/postgres/0006_breaker.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "window",
+        sqlite: include_str!("../migrations/sqlite/0007_window.sql"),
+        postgres: include_str!("../migrations/postgres/0007_window.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "secret",
+        sqlite: include_str!("../migrations/sqlite/0008_secret.sql"),
+        postgres: include_str!("../migrations/postgres/0008_secret.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "replay",
+        sqlite: include_str!("../migrations/sqlite/0009_replay.sql"),
+        postgres: include_str!("../migrations/postgres/0009_replay.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "retention",
+        sqlite: include_str!("../migrations/sqlite/0010_retention.sql"),
+        postgres: include_str!("../migrations/postgres/0010_retention.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "failing",
+        sqlite: include_str!("../migrations/sqlite/0011_failing.sql"),
+        postgres: include_str!("../migrations/postgres/0011_failing.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "oidc",
+        sqlite: include_str!("../migrations/sqlite/0012_oidc.sql"),
+        postgres: include_str!("../migrations/postgres/0012_oidc.sql"),
+    },
 ];
 
 const CREATE_LEDGER: &str = "create table if not exists migration \

@@ -34,6 +34,22 @@ pub mod event {
     pub const KEY_OLD_SECRET_USED: &str = "key.old_secret_used";
     pub const KEY_TAMPERED: &str = "key.tampered";
     pub const AUDIT_TAMPERED: &str = "audit.tampered";
+    pub const ENDPOINT_CREATED: &str = "endpoint.created";
+    pub const ENDPOINT_UPDATED: &str = "endpoint.updated";
+    pub const ENDPOINT_DELETED: &str = "endpoint.deleted";
+    pub const ENDPOINT_ENABLED: &str = "endpoint.enabled";
+    pub const ENDPOINT_DISABLED: &str = "endpoint.disabled";
+    pub const ENDPOINT_FAILING: &str = "endpoint.failing";
+    pub const ATTEMPT_FAILING: &str = "message.attempt.failing";
+    pub const ATTEMPT_EXHAUSTED: &str = "message.attempt.exhausted";
+    pub const ATTEMPT_RECOVERED: &str = "message.attempt.recovered";
+    pub const BACKGROUND_TASK_FINISHED: &str = "background_task.finished";
+    pub const BREAKER_OPENED: &str = "endpoint.breaker.opened";
+    pub const BREAKER_CLOSED: &str = "endpoint.breaker.closed";
+    pub const SECRET_ROTATED: &str = "endpoint.secret.rotated";
+    pub const SECRET_ROTATION_DUE: &str = "endpoint.secret.rotation_due";
+    pub const WINDOW_STARTED: &str = "window.started";
+    pub const WINDOW_ENDED: &str = "window.ended";
 }
 
 /// One event on its way.
@@ -97,14 +113,22 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn has_operations_app(&self) -> Result<bool> {
+        Ok(self.operations_app().await?.is_some())
+    }
+
+    /// Where operations are heard of, if somewhere.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn operations_app(&self) -> Result<Option<AppId>> {
         if self.operations_are_absent() {
-            return Ok(false);
+            return Ok(None);
         }
-        let is_there = self.app(&AppRef::new(OPERATIONS_UID)).await?.is_some();
-        if !is_there {
+        let app = self.app(&AppRef::new(OPERATIONS_UID)).await?;
+        if app.is_none() {
             self.note_absence();
         }
-        Ok(is_there)
+        Ok(app.map(|app| app.id))
     }
 
     /// Publishes events; one that was published before is fine. False when there is no app to

@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use model::breaker::{Breaker, Thresholds};
 use model::endpoint::Endpoint;
 use model::signature::Signer;
-use model::{AppId, EndpointId, Timestamp};
+use model::window::{Held, Scope, Window};
+use model::{AppId, Clock, EndpointId, Timestamp};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -29,6 +31,13 @@ pub struct Route {
     pub secrets: Vec<LiveSecret>,
     /// Deliveries per second at the most: its own rate or its app's, whichever is lower.
     pub throttle_rate: Option<u32>,
+    /// When maintenance windows hold it.
+    pub windows: Held,
+    /// None when it never opened.
+    pub breaker: Option<Breaker>,
+    pub thresholds: Arc<Thresholds>,
+    /// What piled up during a hold is being delivered: nothing overtakes it.
+    pub drains: bool,
     /// Differs whenever something of this endpoint may have changed: a key for caches.
     pub revision: u64,
 }
@@ -54,6 +63,8 @@ pub(crate) struct AppRoutes {
     /// Of the app as a whole; its endpoints share it.
     pub throttle_rate: Option<u32>,
     version: i64,
+    /// When the first of its windows ends: then it is seen what drains, and when the next one is.
+    windows_until: Timestamp,
     /// Sorted by endpoint id.
     pub routes: Vec<Arc<Route>>,
 }
@@ -62,6 +73,10 @@ impl AppRoutes {
     pub fn route(&self, endpoint: &EndpointId) -> Option<&Arc<Route>> {
         let at = self.routes.binary_search_by_key(endpoint, |route| route.endpoint.id).ok()?;
         self.routes.get(at)
+    }
+
+    fn is_outlived(&self, clock: &Clock) -> bool {
+        self.windows_until != Timestamp::NEVER && self.windows_until <= clock.now()
     }
 }
 
@@ -97,12 +112,35 @@ impl RouteCache {
     }
 }
 
+const VERSION_OF_APP: &str = "select id, uid, \
+    version + (select version from instance_version where name = 'routes') as version, \
+    throttle_rate from app where id = $1";
+
 impl Store {
+    /// An endpoint as delivering sees it now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn route_in_app(
+        &self,
+        app: AppId,
+        endpoint: EndpointId,
+    ) -> Result<Option<Arc<Route>>> {
+        let version: Option<AppVersion> = on!(self.db().reader(), c => {
+            sqlx::query_as(VERSION_OF_APP).bind(app.as_str()).fetch_optional(c).await
+        })?;
+        let Some(version) = version else { return Ok(None) };
+        Ok(self.app_routes(&version).await?.route(&endpoint).cloned())
+    }
+
     /// The routes of an app as of `version` or later, read unless they are cached.
     pub(crate) async fn app_routes(&self, app: &AppVersion) -> Result<Arc<AppRoutes>> {
         let app_id: AppId = rows::id(&app.id)?;
         let cached = self.0.routes.apps.get(&app_id);
-        if let Some(cached) = cached.filter(|cached| cached.version == app.version) {
+        let is_current = |cached: &Arc<AppRoutes>| {
+            cached.version == app.version && !cached.is_outlived(&self.0.clock)
+        };
+        if let Some(cached) = cached.filter(is_current) {
             return Ok(cached);
         }
         let loaded = Arc::new(self.load_routes(app_id, app).await?);
@@ -126,14 +164,57 @@ impl Store {
             let secret = LiveSecret { signer, expires_at: rows::moment(row.expires_at) };
             live.entry(row.endpoint_id).or_default().push(secret);
         }
+        let windows = Windows::new(self.windows_of_routes(app_id).await?, self.now());
+        let mut windows_until = windows.of_all.next_end(windows.now);
+        let mut breakers = self.breakers_of_routes(app_id).await?;
         let mut routes = Vec::with_capacity(endpoints.len());
         for row in endpoints {
             let endpoint = self.endpoint_of(row)?;
             let secrets = live.remove(endpoint.id.as_str()).unwrap_or_default();
             let rates = [endpoint.throttle_rate, app_rate];
             let throttle_rate = rates.into_iter().flatten().min();
-            routes.push(Arc::new(Route { endpoint, secrets, throttle_rate, revision }));
+            let held = windows.of(&endpoint.id);
+            windows_until = windows_until.min(held.next_end(windows.now));
+            routes.push(Arc::new(Route {
+                breaker: breakers.breaker(&endpoint.id),
+                thresholds: breakers.thresholds(&endpoint.id),
+                drains: breakers.drains(&endpoint.id),
+                endpoint,
+                secrets,
+                throttle_rate,
+                windows: held,
+                revision,
+            }));
         }
-        Ok(AppRoutes { app_id, throttle_rate: app_rate, version: app.version, routes })
+        let version = app.version;
+        Ok(AppRoutes { app_id, throttle_rate: app_rate, version, windows_until, routes })
     }
+}
+
+/// What may hold the endpoints of an app.
+struct Windows {
+    windows: Vec<Window>,
+    now: Timestamp,
+    /// By the windows that hold every endpoint.
+    of_all: Held,
+}
+
+impl Windows {
+    fn new(windows: Vec<Window>, now: Timestamp) -> Self {
+        let of_all = windows.iter().filter(|window| !is_of_some(window));
+        let of_all = Held::merge(of_all, now);
+        Self { windows, now, of_all }
+    }
+
+    fn of(&self, endpoint: &EndpointId) -> Held {
+        let holds = |window: &&Window| window.scope.holds(endpoint);
+        if !self.windows.iter().any(|window| is_of_some(window) && holds(&window)) {
+            return self.of_all.clone();
+        }
+        Held::merge(self.windows.iter().filter(holds), self.now)
+    }
+}
+
+const fn is_of_some(window: &Window) -> bool {
+    matches!(window.scope, Scope::Endpoints(..))
 }

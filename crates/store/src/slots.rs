@@ -57,6 +57,11 @@ impl Slots {
     }
 
     /// How many deliveries to this endpoint may be under way at one time.
+    pub fn cap_of(&self, own: Option<u32>) -> u32 {
+        own.map_or(self.endpoint_cap, |own| own.min(self.endpoint_cap))
+    }
+
+    /// The same, of a route.
     pub fn cap(&self, route: &Route) -> u32 {
         route.endpoint.max_in_flight.map_or(self.endpoint_cap, |own| own.min(self.endpoint_cap))
     }
@@ -64,7 +69,7 @@ impl Slots {
     /// Lanes without room: looking at them again would find nothing to start.
     pub fn busy(&self) -> Vec<EndpointId> {
         let lanes = self.lock();
-        lanes.busy().filter(|id| lanes.room(id, self.endpoint_cap) == 0).copied().collect()
+        lanes.busy().filter(|id| lanes.is_full(id)).copied().collect()
     }
 
     /// How many messages the next commit may take in.
@@ -88,9 +93,8 @@ impl Slots {
         let mut lanes = self.lock();
         for lease in leases {
             let endpoint = lease.route.endpoint.id;
-            let cap = self.cap(&lease.route);
             let ready = match lease.admission {
-                Admission::Wait => lanes.push(&endpoint, cap, lease),
+                Admission::Wait => lanes.push(&endpoint, lease),
                 Admission::Start | Admission::Full => Some(lease),
             };
             if let Some(lease) = ready {
@@ -123,10 +127,13 @@ impl Slots {
             if let Some(until) = settlement.hold_until {
                 lanes.hold(endpoint, until, now);
             }
-            let was_full = lanes.room(endpoint, self.endpoint_cap) == 0;
-            match lanes.finish(endpoint, settlement.held_bytes, now) {
+            let was_full = lanes.is_full(endpoint);
+            match lanes.finish(endpoint, settlement.held_bytes, settlement.effort(), now) {
                 Some(next) => self.send(&mut lanes, next),
                 None => made_room |= was_full,
+            }
+            while let Some(next) = lanes.catch_up(endpoint) {
+                self.send(&mut lanes, next);
             }
         }
         self.settled.fetch_add(count, Ordering::Relaxed);

@@ -38,6 +38,7 @@ const UPDATE: &str = "update \"user\" set email = $2, name = $3, role = $4, enab
 const SET_PASSWORD: &str = "update \"user\" set password = $2, updated_at = $3 where id = $1";
 const DELETE: &str = "delete from \"user\" where id = $1";
 const DELETE_MEMBERS: &str = "delete from member where user_id = $1";
+const DELETE_IDENTITIES: &str = "delete from user_identity where user_id = $1";
 const DELETE_SESSIONS: &str = "delete from session where user_id = $1";
 const END_SESSIONS: &str =
     "update session set revoked_at = $2 where user_id = $1 and revoked_at is null";
@@ -90,6 +91,10 @@ pub enum UserChange {
 
 /// Where a sealed password hash belongs.
 fn context(user: UserId) -> String {
+    password_context(user.as_str())
+}
+
+pub(crate) fn password_context(user: &str) -> String {
     format!("user/{user}")
 }
 
@@ -145,9 +150,23 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn insert_user(&self, user: &User, password_hash: &str, by: &Actor) -> Result<bool> {
-        let sealed = self.seal_password(user.id, password_hash)?;
         let mut tx = self.db().begin().await?;
-        let done = on!(&mut tx, c => sqlx::query(INSERT)
+        if !self.insert_user_through(&mut tx, user, password_hash, by).await? {
+            return Ok(false);
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    pub(crate) async fn insert_user_through(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+        password_hash: &str,
+        by: &Actor,
+    ) -> Result<bool> {
+        let sealed = self.seal_password(user.id, password_hash)?;
+        let done = on!(&mut *tx, c => sqlx::query(INSERT)
             .bind(user.id.as_str()).bind(&user.email).bind(&user.name)
             .bind(user.role.map(Role::as_str)).bind(user.enabled)
             .bind(user.created_at.0).bind(user.updated_at.0).bind(sealed)
@@ -157,8 +176,7 @@ impl Store {
             Err(error) if error.is_unique_violation() => return Ok(false),
             done => done?,
         }
-        audit::append(self, &mut tx, by, change("user.create", None, Some(user))?).await?;
-        tx.commit().await?;
+        audit::append(self, tx, by, change("user.create", None, Some(user))?).await?;
         Ok(true)
     }
 
@@ -222,7 +240,7 @@ impl Store {
     pub async fn delete_user(&self, id: UserId, by: &Actor) -> Result<bool> {
         let mut tx = self.db().begin().await?;
         let Some(before) = find(&mut tx, id).await? else { return Ok(false) };
-        for sql in [DELETE_SESSIONS, DELETE_MEMBERS, DELETE] {
+        for sql in [DELETE_SESSIONS, DELETE_IDENTITIES, DELETE_MEMBERS, DELETE] {
             on!(&mut tx, c => {
                 sqlx::query(sql).bind(id.as_str()).execute(&mut **c).await.map(drop)
             })?;

@@ -13,6 +13,8 @@ use tokio::sync::{Notify, watch};
 pub struct Wake {
     queue: Arc<Notify>,
     tasks: Arc<Notify>,
+    checks: Arc<Notify>,
+    chores: Arc<Notify>,
     hungry: Arc<AtomicBool>,
     settled: Arc<watch::Sender<u64>>,
 }
@@ -22,6 +24,8 @@ impl Wake {
         let wake = Self {
             queue: Arc::new(Notify::new()),
             tasks: Arc::new(Notify::new()),
+            checks: Arc::new(Notify::new()),
+            chores: Arc::new(Notify::new()),
             hungry: Arc::new(AtomicBool::new(false)),
             settled: Arc::new(watch::Sender::new(0)),
         };
@@ -29,6 +33,7 @@ impl Wake {
         clock.on_advance(move || {
             on_advance.queue.notify_one();
             on_advance.tasks.notify_one();
+            on_advance.checks.notify_one();
         });
         wake
     }
@@ -64,6 +69,15 @@ impl Wake {
         self.queue.notified()
     }
 
+    /// Somebody asked for housekeeping.
+    pub(crate) fn ring_chores(&self) {
+        self.chores.notify_one();
+    }
+
+    pub fn chores(&self) -> Notified<'_> {
+        self.chores.notified()
+    }
+
     /// A background task may be waiting.
     pub fn ring_tasks(&self) {
         self.tasks.notify_one();
@@ -71,5 +85,14 @@ impl Wake {
 
     pub fn tasks(&self) -> Notified<'_> {
         self.tasks.notified()
+    }
+
+    /// A check of a secret may be waiting.
+    pub fn ring_checks(&self) {
+        self.checks.notify_one();
+    }
+
+    pub fn checks(&self) -> Notified<'_> {
+        self.checks.notified()
     }
 }

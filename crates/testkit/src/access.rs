@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use api::access::service::{self, NewServiceToken};
 use api::access::{AccessLimits, AccessOptions, LoginLimits};
+use api::auth::oidc::Fetch;
 use api::{ApiOptions, ApiParts, AppState};
+use engine::http::{HttpClient, HttpOptions, Resolver, Roots};
 use keys::limiter::{Limiter, LimiterOptions};
 use keys::passwords::PasswordCost;
 use keys::{Keys, KeysOptions};
-use model::AppId;
 use model::access::Role;
 use model::key::pepper::Peppers;
 use model::target::TargetPolicy;
+use model::{AppId, Clock};
 use store::Store;
 
 use crate::server::TOKEN;
@@ -39,6 +41,24 @@ pub async fn keys(store: &Store) -> Keys {
     keys
 }
 
+/// How the API under test asks a server that the test runs on this machine.
+#[must_use]
+pub fn fetch(clock: &Clock) -> Fetch {
+    let options = HttpOptions {
+        policy: "127.0.0.0/8".parse().expect("an allow list"),
+        connect_timeout_ms: 5_000,
+        timeout_ms: 5_000,
+        resolver: Resolver::fixed(|_| Vec::new()),
+        roots: Roots::default(),
+        http2: true,
+    };
+    let client = Arc::new(HttpClient::new(options, clock.clone()).expect("a client"));
+    Fetch::new(move |request| {
+        let client = client.clone();
+        async move { client.fetch(request).await.map_err(|failure| failure.message) }
+    })
+}
+
 #[must_use]
 pub fn limiter(store: &Store) -> Limiter {
     Limiter::new(LimiterOptions::new(store.clock().clone())).expect("a limiter")
@@ -57,6 +77,7 @@ pub fn parts(keys: &Keys) -> ApiParts {
             limits: AccessLimits::default(),
             login: LoginLimits::default(),
             password_cost: PASSWORD_COST,
+            oidc: None,
         },
         options: ApiOptions { max_payload_bytes: MAX_PAYLOAD_BYTES, targets },
     }

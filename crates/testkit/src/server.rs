@@ -61,6 +61,8 @@ pub struct TestOptions {
     pub max_in_flight: u32,
     /// Networks whose proxies are believed.
     pub trusted_proxies: &'static [&'static str],
+    /// Of all randomness, the node's name included.
+    pub seed: u64,
 }
 
 impl TestOptions {
@@ -74,6 +76,7 @@ impl TestOptions {
             targets_allow: "127.0.0.0/8",
             max_in_flight: 256,
             trusted_proxies: &[],
+            seed: SEED,
         }
     }
 }
@@ -95,7 +98,7 @@ impl TestServer {
     }
 
     pub async fn start(options: TestOptions) -> Self {
-        let entropy = Entropy::seeded(SEED);
+        let entropy = Entropy::seeded(options.seed);
         let policy = || options.targets_allow.parse::<TargetPolicy>().expect("an allow list");
         let store = Store::open(StoreOptions {
             url: options.url,
@@ -107,6 +110,9 @@ impl TestServer {
             endpoint_max_in_flight: 64,
             retry_schedule: model::retry::RetrySchedule::default(),
             delivers: true,
+            breaker: Default::default(),
+            retention: Default::default(),
+            secret_policy: None,
         })
         .await
         .expect("the database opens");
@@ -125,10 +131,13 @@ impl TestServer {
                 },
                 header_style: HeaderStyle::Webhook,
                 user_agent: "Doorbell/test".to_owned(),
-                retention: engine::Retention {
-                    payloads_ms: 90 * 24 * 3_600_000,
+                housekeeping: engine::Housekeeping {
+                    quiet_hours: Default::default(),
+                    archive_dir: None,
+                    reindex: false,
                     key_usage_ms: 90 * 24 * 3_600_000,
                 },
+                failure_budget: Default::default(),
             },
         )
         .expect("an engine");

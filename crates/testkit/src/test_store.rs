@@ -66,6 +66,9 @@ pub fn options(url: &str) -> StoreOptions {
         endpoint_max_in_flight: ENDPOINT_MAX_IN_FLIGHT,
         retry_schedule: RetrySchedule::default(),
         delivers: true,
+        breaker: Default::default(),
+        retention: Default::default(),
+        secret_policy: None,
     }
 }
 

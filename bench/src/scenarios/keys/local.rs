@@ -57,6 +57,9 @@ impl Local {
             endpoint_max_in_flight: 1,
             retry_schedule: RetrySchedule::default(),
             delivers: false,
+            breaker: Default::default(),
+            retention: Default::default(),
+            secret_policy: None,
         })
         .await?;
         match start(&store, secrets.pepper).await {

@@ -127,6 +127,24 @@ impl Caller {
         ))
     }
 
+    /// Asks for a further permission in an app that the path does not name.
+    ///
+    /// # Errors
+    /// When the caller does not have it; of an app that is none of theirs they learn nothing.
+    pub fn need_in_app(&self, app: AppId, permission: Permission) -> Result<()> {
+        let own = self.0.grants.in_app(app);
+        if own.has(permission) {
+            return Ok(());
+        }
+        if own.is_empty() {
+            return Err(Problem::not_found("application"));
+        }
+        Err(Problem::new(
+            Code::Forbidden,
+            format!("This needs the permission {}.", permission.as_str()),
+        ))
+    }
+
     /// Nobody gives away, takes away or changes what is above themselves.
     ///
     /// # Errors

@@ -37,6 +37,7 @@ pub use self::table::{ROUTES, Route, Rule};
 
 use self::limits::Guards;
 use self::names::AppNames;
+use crate::auth::oidc::{Oidc, OidcOptions};
 
 /// The uid of the keyspace whose keys are Doorbell's own service tokens.
 pub use model::key::SERVICE_KEYSPACE;
@@ -52,6 +53,8 @@ pub struct AccessOptions {
     pub limits: AccessLimits,
     pub login: LoginLimits,
     pub password_cost: PasswordCost,
+    /// None: users log in with their passwords alone.
+    pub oidc: Option<OidcOptions>,
 }
 
 /// What the routes of access share.
@@ -62,6 +65,7 @@ pub struct Access {
     pub(crate) guards: Guards,
     names: AppNames,
     table: table::Table,
+    pub(crate) oidc: Option<Oidc>,
     trusted_proxies: Vec<IpNet>,
     pub(crate) public_url: Option<String>,
 }
@@ -73,6 +77,8 @@ pub enum AccessError {
     Sessions(#[from] BadToken),
     #[error(transparent)]
     Passwords(#[from] PasswordError),
+    #[error("identity provider: {0}")]
+    Oidc(#[from] model::vault::VaultError),
     #[error("identity key: {0}")]
     Passports(#[from] aws_lc_rs::error::KeyRejected),
 }
@@ -92,6 +98,7 @@ impl Access {
             guards: Guards::new(limiter.clone(), options.limits, options.login),
             names: AppNames::new(),
             table: table::Table::new(),
+            oidc: options.oidc.map(|oidc| Oidc::new(oidc, store)).transpose()?,
             trusted_proxies: options.trusted_proxies,
             public_url: options.public_url,
         })

@@ -52,8 +52,19 @@ pub async fn create(
 
 /// An app as wished, not stored yet.
 pub(crate) fn new_app(state: &AppState, wish: ApplicationIn) -> Result<App> {
+    let mut app = blank(state);
+    wish.apply(&mut app)?;
+    Ok(app)
+}
+
+/// An app with a uid and a name, not stored yet.
+pub(crate) fn named(state: &AppState, uid: &str, name: &str) -> App {
+    App { uid: Some(uid.to_owned()), name: name.to_owned(), ..blank(state) }
+}
+
+fn blank(state: &AppState) -> App {
     let now = state.store.clock().now();
-    let mut app = App {
+    App {
         id: AppId::new(now, state.store.entropy()),
         uid: None,
         name: String::new(),
@@ -61,7 +72,5 @@ pub(crate) fn new_app(state: &AppState, wish: ApplicationIn) -> Result<App> {
         metadata: std::collections::BTreeMap::new(),
         created_at: now,
         updated_at: now,
-    };
-    wish.apply(&mut app)?;
-    Ok(app)
+    }
 }

@@ -1,5 +1,6 @@
 //! Applications: one per tenant of the product.
 
+pub mod breaker;
 pub mod create;
 pub mod delete;
 pub mod get;

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -52,8 +54,16 @@ pub async fn login(
     let hash = found.as_ref().map(|(_, hash)| hash.as_str());
     let is_right = state.access.passwords.check(&wish.password, hash).await.map_err(|_| busy())?;
     let user = found.map(|(user, _)| user).filter(|user| is_right && user.enabled);
-    let user = user.ok_or_else(wrong)?;
+    begin(&state, user.ok_or_else(wrong)?, address, &headers).await
+}
 
+/// Begins a session of a user who has shown who they are.
+pub(super) async fn begin(
+    state: &AppState,
+    user: User,
+    address: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<Response> {
     let now = state.store.clock().now();
     let session = Session {
         id: SessionId::new(now, state.store.entropy()),
@@ -63,14 +73,14 @@ pub async fn login(
         expires_at: now.plus_ms(SESSION_IDLE_MS),
         revoked_at: None,
         address: address.map(|address| address.to_string()),
-        user_agent: user_agent(&headers).map(str::to_owned),
+        user_agent: user_agent(headers).map(str::to_owned),
     };
     state.store.begin_session(&session, &actor(&user, address)).await?;
-    session_out(&state, &session, user)
+    session_out(state, &session, user)
 }
 
 /// Who acts while a session begins or goes on.
-pub(super) fn actor(user: &User, address: Option<std::net::IpAddr>) -> Actor {
+pub(super) fn actor(user: &User, address: Option<IpAddr>) -> Actor {
     Actor {
         kind: ActorKind::User,
         id: Some(user.id.to_string()),

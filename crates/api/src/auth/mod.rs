@@ -4,6 +4,7 @@ pub mod app_portal_access;
 pub mod expire_all;
 pub mod login;
 pub mod logout;
+pub mod oidc;
 pub mod password;
 pub mod refresh;
 pub mod whoami;

@@ -62,7 +62,7 @@ pub(super) fn of(state: &AppState, settings: &Settings, ruling: Ruling<'_>) -> R
 }
 
 fn lacks_scope(settings: &Settings) -> Response {
-    let needed = settings.scopes.as_deref().unwrap_or_default();
+    let needed = settings.scopes.as_ref().map(ToString::to_string).unwrap_or_default();
     let detail = format!("This key does not have the scopes for this: {needed}");
     let mut response = Problem::new(Code::Forbidden, detail).into_response();
     let quoted = needed.replace(['"', '\\'], "");

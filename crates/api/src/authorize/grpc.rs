@@ -20,7 +20,7 @@ use super::ext_authz::{
     Allowed, AppendAction, Attributes, CheckRequest, CheckResponse, Denied, Header, HeaderOption,
     HttpRequest, HttpResponse, HttpStatus, Status,
 };
-use super::settings::{self, BadSettings, Settings};
+use super::settings::{self, BadSettings};
 use super::{Asked, client, identity};
 use crate::AppState;
 use crate::access::{Asker, parse_address};
@@ -46,7 +46,8 @@ pub(crate) async fn check(
 ) -> Response {
     let Ok(attributes) = attributes(request).await else { return refused() };
     let settings = attributes.context_extensions.get(settings::HEADER);
-    let settings = settings.ok_or(BadSettings::Header).and_then(|text| Settings::parse(text));
+    let settings =
+        settings.ok_or(BadSettings::Header).and_then(|text| state.proxies.of_query(text));
     let Some(http) = attributes.request.as_ref().and_then(|request| request.http.as_ref()) else {
         return refused();
     };

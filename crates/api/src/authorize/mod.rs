@@ -24,17 +24,18 @@ pub mod rate_limit;
 mod settings;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use keys::{LimitUse, VerifyRequest};
-use model::key::scope::ScopeQuery;
 
 use self::answer::Ruling;
 use self::credential::Shown;
 pub(crate) use self::identity::scopes as scopes_of;
+pub(crate) use self::settings::KnownSettings;
 use self::settings::{BadSettings, Settings};
 use crate::AppState;
 use crate::access::{Asker, user_agent};
@@ -63,7 +64,7 @@ pub(crate) async fn authorize(
     Extension(asker): Extension<Asker>,
     request: Request,
 ) -> Response {
-    let settings = Settings::parse(request.uri().query().unwrap_or_default());
+    let settings = state.proxies.of_query(request.uri().query().unwrap_or_default());
     let (headers, target) = (request.headers(), forwarded_target(request.headers()));
     let address = address_over_http(asker, &settings, headers);
     answer(&state, settings, Asked { headers, target, address, asker }).await
@@ -76,7 +77,7 @@ pub(crate) async fn authorize_path(
     Extension(asker): Extension<Asker>,
     request: Request,
 ) -> Response {
-    let settings = Settings::from_headers(request.headers());
+    let settings = state.proxies.of_headers(request.headers());
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     let headers = request.headers();
     let address = address_over_http(asker, &settings, headers);
@@ -102,7 +103,7 @@ struct Asked<'a> {
 /// Whom we do not know speaks for nobody but itself.
 fn address_over_http(
     asker: Asker,
-    settings: &Result<Settings, BadSettings>,
+    settings: &Result<Arc<Settings>, BadSettings>,
     headers: &HeaderMap,
 ) -> Option<IpAddr> {
     match settings {
@@ -113,16 +114,12 @@ fn address_over_http(
 
 async fn answer(
     state: &AppState,
-    settings: Result<Settings, BadSettings>,
+    settings: Result<Arc<Settings>, BadSettings>,
     asked: Asked<'_>,
 ) -> Response {
     let settings = match settings {
         Ok(settings) => settings,
         Err(why) => return misconfigured(why.to_string()),
-    };
-    let scopes = match settings.scopes.as_deref().map(ScopeQuery::parse).transpose() {
-        Ok(scopes) => scopes,
-        Err(why) => return misconfigured(format!("`scopes` is not right: {why}")),
     };
     let query = asked.target.split_once('?').map_or("", |(_, query)| query);
     let Shown::Key(token) = credential::find(&settings.sources, asked.headers, query) else {
@@ -133,7 +130,7 @@ async fn answer(
     let question = VerifyRequest {
         keyspace: Some(&settings.keyspace),
         environment: settings.environment.as_deref(),
-        scopes: scopes.as_ref(),
+        scopes: settings.scopes.as_ref(),
         address: asked.address,
         peer: asked.address,
         user_agent: user_agent(asked.headers),

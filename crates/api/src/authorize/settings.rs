@@ -8,7 +8,11 @@
 //! A mistake here must not open a door, so an unknown or doubled name and an empty value are
 //! refused: `scope=` for `scopes=` would otherwise ask for nothing, and so would `scopes=`.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName};
+use model::key::scope::ScopeQuery;
+use quick_cache::sync::Cache;
 use url::form_urlencoded;
 
 use super::credential::{MAX_SOURCES, Source};
@@ -18,14 +22,16 @@ pub(super) const HEADER: &str = "x-doorbell-authorize";
 /// Proxies between the client and the one that asks, at the most.
 const MAX_HOPS: usize = 16;
 const MAX_LIMITS: usize = 16;
+/// Texts that are remembered, of either kind, and the longest of them.
+const MAX_KNOWN: usize = 1_024;
+const MAX_KNOWN_BYTES: usize = 2 * 1_024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// The id or uid of the keyspace that guards this API.
     pub keyspace: String,
     pub environment: Option<String>,
-    /// An expression over scopes.
-    pub scopes: Option<String>,
+    pub scopes: Option<ScopeQuery>,
     /// Where a key may stand.
     pub sources: Vec<Source>,
     /// Which entry of `X-Forwarded-For` is the client, counted from the right: what the proxy
@@ -66,23 +72,67 @@ pub(super) enum BadSettings {
     Header,
 }
 
-impl Settings {
-    /// Those of a proxy that appends the client's path and query.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadSettings> {
-        let mut lines = headers.get_all(HeaderName::from_static(HEADER)).iter();
-        let (Some(line), None) = (lines.next(), lines.next()) else {
-            return Err(BadSettings::Header);
-        };
-        let settings = Self::parse(line.to_str().map_err(|_| BadSettings::Header)?)?;
-        Ok(Self { path_is_clients: true, ..settings })
+/// Settings that were read before, by their text: a proxy sends the same with every request.
+/// Only what is right is kept.
+#[derive(Debug)]
+pub(crate) struct KnownSettings {
+    by_query: Cache<String, Arc<Settings>>,
+    /// Of proxies that append the client's path and query.
+    by_header: Cache<String, Arc<Settings>>,
+}
+
+impl KnownSettings {
+    pub fn new() -> Self {
+        Self { by_query: Cache::new(MAX_KNOWN), by_header: Cache::new(MAX_KNOWN) }
     }
 
-    pub fn parse(query: &str) -> Result<Self, BadSettings> {
+    pub(super) fn of_query(&self, query: &str) -> Result<Arc<Settings>, BadSettings> {
+        known(&self.by_query, query, || Settings::parse(query))
+    }
+
+    /// Those of a proxy that appends the client's path and query.
+    pub(super) fn of_headers(&self, headers: &HeaderMap) -> Result<Arc<Settings>, BadSettings> {
+        let line = line(headers)?;
+        let read = || Ok(Settings { path_is_clients: true, ..Settings::parse(line)? });
+        known(&self.by_header, line, read)
+    }
+}
+
+fn known(
+    cache: &Cache<String, Arc<Settings>>,
+    text: &str,
+    read: impl FnOnce() -> Result<Settings, BadSettings>,
+) -> Result<Arc<Settings>, BadSettings> {
+    if let Some(settings) = cache.get(text) {
+        return Ok(settings);
+    }
+    let settings = Arc::new(read()?);
+    if text.len() <= MAX_KNOWN_BYTES {
+        cache.insert(text.to_owned(), settings.clone());
+    }
+    Ok(settings)
+}
+
+/// The one header with settings.
+fn line(headers: &HeaderMap) -> Result<&str, BadSettings> {
+    let mut lines = headers.get_all(HeaderName::from_static(HEADER)).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.to_str().map_err(|_| BadSettings::Header),
+        _ => Err(BadSettings::Header),
+    }
+}
+
+impl Settings {
+    fn parse(query: &str) -> Result<Self, BadSettings> {
         let mut given = Given::read(query)?;
         let settings = Self {
             keyspace: given.take("keyspace")?.ok_or(BadSettings::NoKeyspace)?,
             environment: given.take("environment")?,
-            scopes: given.take("scopes")?,
+            scopes: given
+                .take("scopes")?
+                .map(|text| ScopeQuery::parse(&text))
+                .transpose()
+                .map_err(|why| bad("scopes", why.to_string()))?,
             sources: given
                 .take("in")?
                 .map_or_else(|| Ok(Source::usual()), |text| sources(&text))?,
@@ -185,7 +235,7 @@ mod tests {
         let expected = Settings {
             keyspace: "crm".to_owned(),
             environment: Some("live".to_owned()),
-            scopes: Some("read:contacts AND (a OR b)".to_owned()),
+            scopes: ScopeQuery::parse("read:contacts AND (a OR b)").ok(),
             sources: vec![Source::Bearer, Source::Query("key".to_owned())],
             hops: 2,
             cost: 5,
@@ -214,6 +264,10 @@ mod tests {
             ("keyspace=crm&environment=", bad("environment", "it is empty")),
             ("keyspace=crm&limits=", bad("limits", "it is empty")),
             ("keyspace=crm&limits=a,,b", bad("limits", "a name is empty")),
+            ("keyspace=crm&scopes=a+AND", {
+                let why = ScopeQuery::parse("a AND").unwrap_err();
+                bad("scopes", why.to_string())
+            }),
             ("keyspace=crm&in=", bad("in", "it is empty")),
             ("keyspace=crm&cost=", bad("cost", "it is empty")),
             ("keyspace=crm&scope=admin", BadSettings::Unknown("scope".to_owned())),
@@ -230,10 +284,29 @@ mod tests {
     #[test]
     fn one_header_and_only_one() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Settings::from_headers(&headers), Err(BadSettings::Header));
+        let known = KnownSettings::new();
+        assert_eq!(known.of_headers(&headers), Err(BadSettings::Header));
         headers.append(HEADER, "keyspace=crm".parse().unwrap());
-        assert_eq!(Settings::from_headers(&headers).unwrap().keyspace, "crm");
+        assert_eq!(known.of_headers(&headers).unwrap().keyspace, "crm");
         headers.append(HEADER, "keyspace=other".parse().unwrap());
-        assert_eq!(Settings::from_headers(&headers), Err(BadSettings::Header));
+        assert_eq!(known.of_headers(&headers), Err(BadSettings::Header));
+    }
+
+    #[test]
+    fn what_was_read_is_kept_where_it_was_said() {
+        let known = KnownSettings::new();
+        let of_query = known.of_query("keyspace=crm&scopes=a").unwrap();
+        assert!(Arc::ptr_eq(&of_query, &known.of_query("keyspace=crm&scopes=a").unwrap()));
+        assert_ne!(of_query, known.of_query("keyspace=crm&scopes=b").unwrap());
+        let mut headers = HeaderMap::new();
+        headers.append(HEADER, "keyspace=crm&scopes=a".parse().unwrap());
+        let of_header = known.of_headers(&headers).unwrap();
+        assert!(of_header.path_is_clients && !of_query.path_is_clients);
+        assert!(Arc::ptr_eq(&of_header, &known.of_headers(&headers).unwrap()));
+        // A mistake is told each time, and no more of it is kept than of a text that is too long.
+        let long = format!("keyspace={}", "c".repeat(MAX_KNOWN_BYTES));
+        assert!(known.of_query("keyspace=").is_err() && known.of_query("keyspace=").is_err());
+        assert!(known.of_query(&long).is_ok());
+        assert_eq!(known.by_query.len(), 2);
     }
 }

@@ -15,7 +15,7 @@ use crate::problem::{ProblemDocument, Result};
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// `running`, `finished` or `failed`.
+    /// `running`, `finished` or `failed`; or only what is `paused` or `canceled`.
     #[serde(default)]
     #[param(value_type = Option<String>)]
     status: Option<TaskStatus>,
@@ -40,6 +40,18 @@ pub async fn list(
     Query(page): Query<PageIn>,
 ) -> Result<Json<ListOut<BackgroundTaskOut>>> {
     let app = caller.app_filter(query.app.as_deref())?;
-    let tasks = state.store.tasks(&page.query(Order::Descending), query.status, app).await?;
+    let statuses = query.status.map_or(&[][..], shown_as);
+    let tasks = state.store.tasks(&page.query(Order::Descending), statuses, app).await?;
     Ok(Json(ListOut::new(tasks, BackgroundTaskOut::from)))
+}
+
+/// The states that are shown under a name.
+const fn shown_as(status: TaskStatus) -> &'static [TaskStatus] {
+    match status {
+        TaskStatus::Running => &[TaskStatus::Running, TaskStatus::Paused],
+        TaskStatus::Failed => &[TaskStatus::Failed, TaskStatus::Canceled],
+        TaskStatus::Finished => &[TaskStatus::Finished],
+        TaskStatus::Paused => &[TaskStatus::Paused],
+        TaskStatus::Canceled => &[TaskStatus::Canceled],
+    }
 }

@@ -74,6 +74,8 @@ pub async fn explain(
     let endpoint = store.endpoint_in_app(app.id, delivery.endpoint_id.as_str()).await?;
     let attempts = store.attempts_of_delivery(app.id, delivery.id).await?;
     let hold_until = store.hold_of(delivery.endpoint_id).await?;
+    let windows = store.window_hold(app.id, delivery.endpoint_id).await?;
+    let breaker = store.breaker_that_holds(app.id, delivery.endpoint_id).await?;
     let ahead = if is_queued { store.place_in_queue(delivery).await? } else { 0 };
     let schedule = match &endpoint {
         Some(endpoint) => retry_seconds::write(&schedule_of(store, endpoint, &row).await?),
@@ -87,6 +89,8 @@ pub async fn explain(
         attempts: &attempts,
         schedule_len: schedule.len(),
         hold_until,
+        windows: windows.as_ref(),
+        breaker: breaker.as_ref(),
         ahead,
     };
     let reasons = reasons(facts);
@@ -108,8 +112,16 @@ async fn schedule_of(
     endpoint: &Endpoint,
     row: &DeliveryRow,
 ) -> Result<RetrySchedule> {
-    let route =
-        Route { endpoint: endpoint.clone(), secrets: Vec::new(), throttle_rate: None, revision: 0 };
+    let route = Route {
+        endpoint: endpoint.clone(),
+        secrets: Vec::new(),
+        throttle_rate: None,
+        windows: Default::default(),
+        breaker: None,
+        thresholds: Default::default(),
+        drains: false,
+        revision: 0,
+    };
     let event_type = row.event_type.as_deref().unwrap_or_default();
     Ok(store.retry_schedule(&route, event_type).await?)
 }

@@ -2,11 +2,12 @@
 
 use model::Timestamp;
 use model::attempt::{Attempt, ErrorKind};
+use model::breaker::{self, Breaker};
 use model::delivery::{Delivery, State};
 use model::endpoint::{DisabledReason, Endpoint};
 use model::message::Message;
 use serde::Serialize;
-use store::DeliveryRow;
+use store::{DeliveryRow, WindowHold};
 use utoipa::ToSchema;
 
 /// The store counts places in a queue no further.
@@ -45,6 +46,10 @@ pub struct Facts<'a> {
     pub schedule_len: usize,
     /// Until when nothing is started for the endpoint.
     pub hold_until: Option<Timestamp>,
+    /// The maintenance windows that hold the endpoint.
+    pub windows: Option<&'a WindowHold>,
+    /// The breaker of the endpoint, unless it is closed.
+    pub breaker: Option<&'a Breaker>,
     /// Deliveries of the endpoint that are due before this one.
     pub ahead: u32,
 }
@@ -78,8 +83,12 @@ pub fn reasons(facts: Facts<'_>) -> Vec<Reason> {
 pub fn next_attempt_at(facts: Facts<'_>) -> Option<Timestamp> {
     let delivery = facts.delivery();
     let moves = facts.endpoint.is_some_and(|endpoint| !endpoint.is_held());
-    let due_at = delivery.due_at.max(facts.hold_until.unwrap_or_default());
-    (delivery.state == State::Queued && moves).then_some(due_at)
+    let in_window = facts.windows.map(|hold| hold.until).unwrap_or_default();
+    let probed = facts.breaker.filter(|breaker| breaker.state == breaker::State::Open);
+    let probed = probed.map(|breaker| breaker.until).unwrap_or_default();
+    let held = facts.hold_until.unwrap_or_default().max(in_window).max(probed);
+    let due_at = delivery.due_at.max(held);
+    (delivery.state == State::Queued && moves && due_at < Timestamp::NEVER).then_some(due_at)
 }
 
 fn waiting(facts: Facts<'_>) -> Vec<Reason> {
@@ -104,6 +113,13 @@ fn held(facts: Facts<'_>) -> Option<Reason> {
                      is kept; enable the endpoint to send it."
                 ),
             ),
+            DisabledReason::Failing => Reason::new(
+                "endpoint_failing",
+                format!(
+                    "The endpoint was disabled at {at} because it had failed for longer than it \
+                     may. The delivery is kept; enable the endpoint to send it."
+                ),
+            ),
             DisabledReason::ByHand => Reason::new(
                 "endpoint_disabled",
                 format!(
@@ -120,12 +136,58 @@ fn held(facts: Facts<'_>) -> Option<Reason> {
         );
         return Some(Reason::new("endpoint_paused", text));
     }
+    if let Some(hold) = facts.windows {
+        return Some(in_window(hold));
+    }
+    if let Some(breaker) = facts.breaker {
+        return Some(by_breaker(breaker));
+    }
     let until = facts.hold_until.filter(|until| *until > facts.now)?;
     let text = format!(
         "Nothing is started for the endpoint before {until}: its rate is used up, or its receiver \
          asked for a pause."
     );
     Some(Reason::new("endpoint_slowed", text))
+}
+
+/// The breaker of the endpoint holds it.
+pub fn by_breaker(breaker: &Breaker) -> Reason {
+    let Breaker { since, until, reason, .. } = breaker;
+    if breaker.state == breaker::State::HalfOpen {
+        let text = format!(
+            "Held: the breaker of the endpoint has been half-open since {since}; the oldest \
+             deliveries are tried first, to see whether it works again."
+        );
+        return Reason::new("breaker_half_open", text);
+    }
+    let next = match *until {
+        Timestamp::NEVER => "it stays so until somebody closes it".to_owned(),
+        until => format!("the next probe goes out at {until}"),
+    };
+    let text = format!(
+        "Held: the breaker of the endpoint has been open since {since}, because: {reason}; {next}."
+    );
+    Reason::new("breaker_open", text)
+}
+
+/// A maintenance window holds the endpoint.
+pub fn in_window(hold: &WindowHold) -> Reason {
+    let names: Vec<String> = hold
+        .windows
+        .iter()
+        .map(|window| {
+            let why = Some(window.reason.trim()).filter(|reason| !reason.is_empty());
+            let why = why.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("«{}»{why}", window.name)
+        })
+        .collect();
+    let noun = if names.len() == 1 { "window" } else { "windows" };
+    let text = format!(
+        "Held: maintenance {noun} {} until {}. What waits is sent afterwards.",
+        names.join(", "),
+        hold.until
+    );
+    Reason::new("maintenance_window", text)
 }
 
 fn erased(facts: Facts<'_>) -> Option<Reason> {

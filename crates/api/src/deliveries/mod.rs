@@ -1,6 +1,7 @@
 //! Deliveries: one message on its way to one endpoint.
 
 pub mod cancel;
+pub mod chain;
 pub mod explain;
 pub(crate) mod explanation;
 pub mod get;
@@ -52,6 +53,14 @@ pub struct DeliveryOut {
     /// The delivery that this one replays, and the first of that chain.
     pub parent_id: Option<String>,
     pub root_id: Option<String>,
+    /// Steps from the root; 0 for what was published.
+    pub depth: u32,
+    /// The replay that made it.
+    pub replay_id: Option<String>,
+    /// Its message was made of this one, for this endpoint alone.
+    pub replay_of: Option<String>,
+    /// With another payload.
+    pub changed: bool,
     pub created_at: Moment,
     pub settled_at: Option<Moment>,
 }
@@ -76,6 +85,10 @@ impl From<DeliveryRow> for DeliveryOut {
             last_error_kind: row.last_error.map(|kind| kind.as_str()),
             parent_id: delivery.parent_id.map(|id| id.to_string()),
             root_id: delivery.root_id.map(|id| id.to_string()),
+            depth: delivery.depth,
+            replay_id: delivery.replay_id.map(|id| id.to_string()),
+            replay_of: row.replay_of.map(|id| id.to_string()),
+            changed: row.changed,
             created_at: Moment(delivery.created_at),
             settled_at: delivery.settled_at.map(Moment),
         }

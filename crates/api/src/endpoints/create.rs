@@ -9,6 +9,7 @@ use model::filter::Filter;
 use model::signature::Secret;
 use model::{AppId, EndpointId};
 
+use super::secret::check_body_signature;
 use super::wish::{EndpointIn, EndpointPatch};
 use super::{EndpointOut, uid_taken};
 use crate::AppState;
@@ -53,6 +54,7 @@ pub(super) async fn insert(
         None => Secret::generate_hmac(state.store.entropy()),
     };
     let endpoint = EndpointPatch::from(wish).apply(blank(state, app), state)?;
+    check_body_signature(state, &endpoint, Some(&secret)).await?;
     let inserted = state.store.insert_endpoint(&endpoint, &secret, by).await?;
     if inserted { Ok(endpoint) } else { Err(uid_taken()) }
 }

@@ -1,8 +1,10 @@
 use axum::Json;
+use axum::extract::State;
 
-use super::EndpointOut;
+use super::{EndpointHoldOut, EndpointOut};
+use crate::AppState;
 use crate::extract::InEndpoint;
-use crate::problem::ProblemDocument;
+use crate::problem::{ProblemDocument, Result};
 
 /// Get an endpoint
 #[utoipa::path(
@@ -14,6 +16,11 @@ use crate::problem::ProblemDocument;
     ),
     responses((status = 200, body = EndpointOut), (status = 404, body = ProblemDocument)),
 )]
-pub async fn get(InEndpoint(_app, endpoint): InEndpoint) -> Json<EndpointOut> {
-    Json(endpoint.into())
+pub async fn get(
+    State(state): State<AppState>,
+    InEndpoint(app, endpoint): InEndpoint,
+) -> Result<Json<EndpointOut>> {
+    let route = state.store.route_in_app(app.id, endpoint.id).await?;
+    let gate = route.map(|route| route.gate(state.store.clock().now()));
+    Ok(Json(EndpointOut { held: gate.and_then(EndpointHoldOut::of), ..endpoint.into() }))
 }

@@ -4,9 +4,12 @@
 //! endpoint goes through it. Headers and secrets can hold credentials: the store seals them, and
 //! they are answered only at paths of their own.
 
+pub mod breaker;
 pub mod bulk_replay;
 pub mod create;
 pub mod delete;
+pub mod disable;
+pub mod enable;
 pub mod get;
 pub mod get_headers;
 pub mod get_secret;
@@ -19,9 +22,14 @@ pub mod put_headers;
 pub mod recover;
 pub mod replay_missing;
 pub mod resume;
+pub mod revoke_secret;
 pub mod rotate_secret;
 mod sample;
-mod secret;
+pub(crate) mod secret;
+pub mod secret_check;
+pub mod secret_history;
+pub mod secret_jwks;
+pub mod secret_policy;
 pub mod selection;
 pub mod send_example;
 pub mod stats;
@@ -29,9 +37,11 @@ pub mod wish;
 
 use std::collections::BTreeMap;
 
+use model::Timestamp;
 use model::endpoint::{BodySignature, Endpoint};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use store::{Gate, Hold};
 use utoipa::ToSchema;
 
 use crate::problem::{Code, Problem};
@@ -51,8 +61,10 @@ pub struct EndpointOut {
     pub uid: Option<String>,
     /// Whether it gets no new deliveries; those it has are kept.
     pub disabled: bool,
-    /// `by_hand`, or `gone` when the receiver answered 410.
+    /// `by_hand`, `gone` when the receiver answered 410, or `failing` when it failed for too long.
     pub disabled_reason: Option<&'static str>,
+    /// Why, in the words of whoever disabled it.
+    pub disabled_note: Option<String>,
     pub disabled_at: Option<Moment>,
     /// Since when deliveries are held.
     pub paused_at: Option<Moment>,
@@ -79,6 +91,31 @@ pub struct EndpointOut {
     pub updated_at: Moment,
     #[schema(deprecated)]
     pub version: u32,
+    /// What holds its deliveries for a time. Told where one endpoint is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<EndpointHoldOut>,
+}
+
+/// What holds the deliveries of an endpoint that is neither disabled nor paused.
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointHoldOut {
+    /// `breaker` or `window`.
+    pub why: &'static str,
+    /// None: until somebody acts.
+    pub until: Option<Moment>,
+}
+
+impl EndpointHoldOut {
+    fn of(gate: Gate) -> Option<Self> {
+        match gate {
+            Gate::Held { until, why: why @ (Hold::Breaker | Hold::Window) } => {
+                let until = (until != Timestamp::NEVER).then_some(Moment(until));
+                Some(Self { why: why.as_str(), until })
+            }
+            Gate::Held { .. } | Gate::Open | Gate::Probe => None,
+        }
+    }
 }
 
 /// A second signature, for receivers that migrate: `sha256=<hex>`, an HMAC over the body alone.
@@ -103,6 +140,7 @@ impl From<Endpoint> for EndpointOut {
             uid: endpoint.uid,
             disabled: disabled.is_some(),
             disabled_reason: disabled.as_ref().map(|disabled| disabled.reason.as_str()),
+            disabled_note: disabled.as_ref().and_then(|disabled| disabled.note.clone()),
             disabled_at: disabled.map(|disabled| Moment(disabled.at)),
             paused_at: endpoint.paused_at.map(Moment),
             filter_types: event_types.clone(),
@@ -117,6 +155,7 @@ impl From<Endpoint> for EndpointOut {
             created_at: Moment(endpoint.created_at),
             updated_at: Moment(endpoint.updated_at),
             version: VERSION,
+            held: None,
         }
     }
 }

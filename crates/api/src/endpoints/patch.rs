@@ -31,10 +31,10 @@ pub async fn patch(
     Body(wish): Body<EndpointPatch>,
 ) -> Result<Json<EndpointOut>> {
     let key = wish.secret.as_ref().map(|secret| secret.read("secret")).transpose()?;
-    let endpoint = wish.apply(endpoint, &state)?;
-    if !state.store.update_endpoint(&endpoint, &caller.actor()).await? {
-        return Err(uid_taken());
-    }
+    let wished = wish.apply(endpoint.clone(), &state)?;
+    secret::check_body_signature(&state, &wished, key.as_ref()).await?;
+    let saved = state.store.edit_endpoint(&endpoint, &wished, &caller.actor()).await?;
+    let endpoint = saved.ok_or_else(uid_taken)?;
     if let Some(key) = key {
         secret::replace(&state, &endpoint, &key, 0, &caller.actor()).await?;
     }

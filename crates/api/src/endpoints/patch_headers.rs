@@ -46,6 +46,7 @@ pub async fn patch_headers(
     InEndpoint(_app, mut endpoint): InEndpoint,
     Body(wish): Body<EndpointHeadersPatchIn>,
 ) -> Result<StatusCode> {
+    let seen = endpoint.clone();
     let headers = &mut endpoint.headers;
     // Case does not matter in a header's name: what is set replaces every spelling of it.
     let named = wish.headers.keys().chain(&wish.delete_headers);
@@ -56,6 +57,6 @@ pub async fn patch_headers(
     headers.extend(set);
     endpoint.updated_at = state.store.clock().now();
     check(&endpoint)?;
-    state.store.update_endpoint(&endpoint, &caller.actor()).await?;
+    state.store.edit_endpoint(&seen, &endpoint, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,8 @@
 use axum::Json;
 use axum::extract::State;
+use model::endpoint::Endpoint;
 
-use super::EndpointOut;
+use super::{EndpointOut, uid_taken};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::InEndpoint;
@@ -22,13 +23,13 @@ use crate::problem::{ProblemDocument, Result};
 pub async fn pause(
     State(state): State<AppState>,
     caller: Caller,
-    InEndpoint(_app, mut endpoint): InEndpoint,
+    InEndpoint(_app, endpoint): InEndpoint,
 ) -> Result<Json<EndpointOut>> {
-    if endpoint.paused_at.is_none() {
-        let now = state.store.clock().now();
-        endpoint.paused_at = Some(now);
-        endpoint.updated_at = now;
-        state.store.update_endpoint(&endpoint, &caller.actor()).await?;
+    if endpoint.paused_at.is_some() {
+        return Ok(Json(endpoint.into()));
     }
-    Ok(Json(endpoint.into()))
+    let now = state.store.clock().now();
+    let paused = Endpoint { paused_at: Some(now), updated_at: now, ..endpoint.clone() };
+    let saved = state.store.edit_endpoint(&endpoint, &paused, &caller.actor()).await?;
+    Ok(Json(saved.ok_or_else(uid_taken)?.into()))
 }

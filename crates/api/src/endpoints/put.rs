@@ -21,7 +21,7 @@ struct NamePath {
 
 /// What the path calls the endpoint, not looked up, inside the app that it names.
 #[derive(Debug)]
-pub struct EndpointName(App, String);
+pub struct EndpointName(pub App, pub String);
 
 impl FromRequestParts<AppState> for EndpointName {
     type Rejection = Problem;
@@ -72,10 +72,10 @@ pub async fn put(
         return Ok((StatusCode::CREATED, Json(endpoint.into())));
     };
     let key = wish.secret.as_ref().map(|secret| secret.read("secret")).transpose()?;
-    let endpoint = EndpointPatch::from(wish).apply(endpoint, &state)?;
-    if !state.store.update_endpoint(&endpoint, &caller.actor()).await? {
-        return Err(uid_taken());
-    }
+    let wished = EndpointPatch::from(wish).apply(endpoint.clone(), &state)?;
+    secret::check_body_signature(&state, &wished, key.as_ref()).await?;
+    let saved = state.store.edit_endpoint(&endpoint, &wished, &caller.actor()).await?;
+    let endpoint = saved.ok_or_else(uid_taken)?;
     if let Some(key) = key {
         secret::replace(&state, &endpoint, &key, 0, &caller.actor()).await?;
     }

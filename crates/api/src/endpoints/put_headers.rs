@@ -42,9 +42,10 @@ pub async fn put_headers(
     InEndpoint(_app, mut endpoint): InEndpoint,
     Body(wish): Body<EndpointHeadersIn>,
 ) -> Result<StatusCode> {
+    let seen = endpoint.clone();
     endpoint.headers = wish.headers;
     endpoint.updated_at = state.store.clock().now();
     check(&endpoint)?;
-    state.store.update_endpoint(&endpoint, &caller.actor()).await?;
+    state.store.edit_endpoint(&seen, &endpoint, &caller.actor()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,9 +1,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use model::task::Work;
+use model::replay::Kind;
 
-use super::selection::{ReplayIn, ReplayOut};
+use super::selection::{EndpointReplayIn, StartedTaskOut};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::{Body, InEndpoint};
@@ -19,9 +19,9 @@ use crate::problem::{ProblemDocument, Result};
         ("app" = String, Path, description = "The application's id or uid"),
         ("endpoint" = String, Path, description = "The endpoint's id or uid"),
     ),
-    request_body = ReplayIn,
+    request_body = EndpointReplayIn,
     responses(
-        (status = 202, body = ReplayOut),
+        (status = 202, body = StartedTaskOut),
         (status = 404, body = ProblemDocument),
         (status = 422, body = ProblemDocument),
     ),
@@ -30,9 +30,7 @@ pub async fn replay_missing(
     State(state): State<AppState>,
     caller: Caller,
     InEndpoint(app, endpoint): InEndpoint,
-    Body(wish): Body<ReplayIn>,
-) -> Result<(StatusCode, Json<ReplayOut>)> {
-    let work = Work::ReplayMissing(wish.at(&app, &endpoint, &state)?);
-    let task = state.store.insert_task(Some(app.id), work, &caller.actor()).await?;
-    Ok((StatusCode::ACCEPTED, Json(task.into())))
+    Body(wish): Body<EndpointReplayIn>,
+) -> Result<(StatusCode, Json<StartedTaskOut>)> {
+    wish.start(Kind::Missing, &app, &endpoint, &state, &caller).await
 }

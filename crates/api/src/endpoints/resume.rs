@@ -1,7 +1,8 @@
 use axum::Json;
 use axum::extract::State;
+use model::endpoint::Endpoint;
 
-use super::EndpointOut;
+use super::{EndpointOut, uid_taken};
 use crate::AppState;
 use crate::access::Caller;
 use crate::extract::InEndpoint;
@@ -20,11 +21,13 @@ use crate::problem::{ProblemDocument, Result};
 pub async fn resume(
     State(state): State<AppState>,
     caller: Caller,
-    InEndpoint(_app, mut endpoint): InEndpoint,
+    InEndpoint(_app, endpoint): InEndpoint,
 ) -> Result<Json<EndpointOut>> {
-    if endpoint.paused_at.take().is_some() {
-        endpoint.updated_at = state.store.clock().now();
-        state.store.update_endpoint(&endpoint, &caller.actor()).await?;
+    if endpoint.paused_at.is_none() {
+        return Ok(Json(endpoint.into()));
     }
-    Ok(Json(endpoint.into()))
+    let updated_at = state.store.clock().now();
+    let resumed = Endpoint { paused_at: None, updated_at, ..endpoint.clone() };
+    let saved = state.store.edit_endpoint(&endpoint, &resumed, &caller.actor()).await?;
+    Ok(Json(saved.ok_or_else(uid_taken)?.into()))
 }

@@ -1,5 +1,7 @@
 use axum::Json;
 use axum::extract::State;
+use model::EndpointId;
+use model::secret::{MAX_GRACE_SECONDS, SecretKind};
 use model::signature::Secret;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -12,7 +14,7 @@ use crate::problem::{Problem, ProblemDocument, Result};
 
 const DAY_S: u64 = 24 * 60 * 60;
 const DEFAULT_GRACE_S: u64 = DAY_S;
-const MAX_GRACE_S: u64 = 30 * DAY_S;
+const MAX_GRACE_S: u64 = MAX_GRACE_SECONDS;
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +25,9 @@ pub struct EndpointSecretRotateIn {
     /// How long the secret before signs on beside the new one; a day if left out, 30 days at the
     /// most.
     grace_period_seconds: Option<u64>,
+    /// What kind is generated: `hmac` or `ed25519`; that of the secret before if left out.
+    #[schema(value_type = Option<String>)]
+    kind: Option<SecretKind>,
 }
 
 /// Give an endpoint a new secret
@@ -55,8 +60,31 @@ pub async fn rotate_secret(
     }
     let key = match &wish.key {
         Some(key) => key.read("key")?,
-        None => Secret::generate_hmac(state.store.entropy()),
+        None => generated(&state, endpoint.id, wish.kind).await?,
     };
+    if endpoint.body_signature.is_some() && SecretKind::of(&key) == SecretKind::Ed25519 {
+        let field = if wish.key.is_some() { "key" } else { "kind" };
+        return Err(Problem::field(field, secret::NEEDS_SHARED_KEY));
+    }
     secret::replace(&state, &endpoint, &key, grace_s * 1_000, &caller.actor()).await?;
     Ok(Json(EndpointSecretOut::from(&key)))
+}
+
+async fn generated(
+    state: &AppState,
+    endpoint: EndpointId,
+    kind: Option<SecretKind>,
+) -> Result<Secret> {
+    let kind = match kind {
+        Some(kind) => kind,
+        None => {
+            let current = state.store.current_secret(endpoint).await?;
+            current.as_ref().map_or(SecretKind::Hmac, SecretKind::of)
+        }
+    };
+    let entropy = state.store.entropy();
+    Ok(match kind {
+        SecretKind::Hmac => Secret::generate_hmac(entropy),
+        SecretKind::Ed25519 => Secret::generate_ed25519(entropy),
+    })
 }

@@ -2,6 +2,7 @@
 
 use model::audit::Actor;
 use model::endpoint::Endpoint;
+use model::secret::SecretKind;
 use model::signature::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,6 +16,10 @@ use crate::problem::{Problem, Result};
 pub struct SecretText(String);
 
 impl SecretText {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// `field` is where the caller wrote it.
     pub fn read(&self, field: &str) -> Result<Secret> {
         Secret::parse(&self.0).map_err(|error| {
@@ -41,6 +46,28 @@ impl From<&Secret> for EndpointSecretOut {
     fn from(secret: &Secret) -> Self {
         Self { key: secret.to_text() }
     }
+}
+
+pub(super) const NEEDS_SHARED_KEY: &str =
+    "bodySignature needs a whsec_ secret: a whsk_ one has no key that the receiver shares";
+
+/// A signature over the body alone needs a key that the receiver shares.
+pub(super) async fn check_body_signature(
+    state: &AppState,
+    endpoint: &Endpoint,
+    wished: Option<&Secret>,
+) -> Result<()> {
+    if endpoint.body_signature.is_none() {
+        return Ok(());
+    }
+    let kind = match wished {
+        Some(secret) => Some(SecretKind::of(secret)),
+        None => state.store.current_secret(endpoint.id).await?.as_ref().map(SecretKind::of),
+    };
+    if kind != Some(SecretKind::Ed25519) {
+        return Ok(());
+    }
+    Err(Problem::field("bodySignature", NEEDS_SHARED_KEY))
 }
 
 /// Puts a secret in place, unless it is there already; the one before signs on for `grace_ms`.

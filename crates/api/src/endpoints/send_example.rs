@@ -106,5 +106,7 @@ fn answer(event_type: EventType, payload: Box<RawValue>, published: &Published) 
         content_type: None,
         raw_payload: None,
         outcome: None,
+        replay_of: None,
+        changed: None,
     }
 }

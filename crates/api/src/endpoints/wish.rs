@@ -209,7 +209,7 @@ fn switched(before: Option<Disabled>, disabled: bool, now: Timestamp) -> Option<
     if !disabled {
         return None;
     }
-    before.or(Some(Disabled { at: now, reason: DisabledReason::ByHand }))
+    before.or(Some(Disabled::new(now, DisabledReason::ByHand)))
 }
 
 /// Whether an endpoint may be stored; its URL, filter and schedule were checked as they came.

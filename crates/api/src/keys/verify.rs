@@ -17,9 +17,10 @@ use crate::problem::{Problem, ProblemDocument, Result};
 
 const MAX_LIMITS: usize = model::key::MAX_LIMITS;
 
-/// A key that somebody showed, and what it is wanted for.
+/// A key that somebody showed, and what it is wanted for. A field that is not one of these is
+/// refused: `scope` for `scopes` would otherwise ask for nothing.
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VerifyIn {
     /// The token as it was shown.
     key: String,

@@ -1,12 +1,13 @@
 use axum::Json;
 use axum::extract::State;
+use model::delivery;
 use serde::{Deserialize, Serialize};
 use store::DeliveryRow;
 use utoipa::{IntoParams, ToSchema};
 
 use super::explanation::{Facts, reasons};
 use crate::AppState;
-use crate::deliveries::explanation::Reason;
+use crate::deliveries::explanation::{Reason, by_breaker, in_window};
 use crate::deliveries::{DeliveryOut, EndpointStateOut};
 use crate::extract::{InMessage, Query};
 use crate::problem::{Problem, ProblemDocument, Result};
@@ -57,7 +58,14 @@ pub async fn explain(
     let mut deliveries: Vec<DeliveryRow> = store.deliveries_of_message(app.id, message.id).await?;
     deliveries.retain(|row| row.delivery.endpoint_id == endpoint.id);
     let facts = Facts { message: &message, endpoint: &endpoint, deliveries: &deliveries };
-    let reasons = reasons(facts);
+    let mut reasons = reasons(facts);
+    let waits = deliveries.iter().any(|row| row.delivery.state == delivery::State::Queued);
+    if waits && let Some(hold) = store.window_hold(app.id, endpoint.id).await? {
+        reasons.push(in_window(&hold));
+    }
+    if waits && let Some(breaker) = store.breaker_that_holds(app.id, endpoint.id).await? {
+        reasons.push(by_breaker(&breaker));
+    }
     let hold_until = store.hold_of(endpoint.id).await?;
     Ok(Json(MessageExplanationOut {
         summary: Reason::summary(&reasons),

@@ -142,6 +142,8 @@ mod tests {
             outcome: Outcome::NoMatch,
             created_at: PUBLISHED,
             payload_expires_at: None,
+            replay_of: None,
+            changed: false,
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
         (later.created_at, later.updated_at) = (PUBLISHED.plus_ms(1), PUBLISHED.plus_ms(1));
         assert_eq!(codes(&message, &later), ["created_later"]);
         let mut disabled = endpoint(&[], &[]);
-        disabled.disabled = Some(Disabled { at: PUBLISHED, reason: DisabledReason::ByHand });
+        disabled.disabled = Some(Disabled::new(PUBLISHED, DisabledReason::ByHand));
         assert_eq!(codes(&message, &disabled), ["disabled"]);
         let mut changed = endpoint(&[], &[]);
         changed.updated_at = PUBLISHED.plus_ms(1);

@@ -84,6 +84,12 @@ pub struct MessageOut {
     /// What publishing found: `fanned_out`, `no_match` or `all_disabled`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
+    /// The message that this one was made of, for one endpoint: a resend under a new id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<String>,
+    /// Of such a message: whether its payload is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
 }
 
 impl From<Message> for MessageOut {
@@ -103,6 +109,8 @@ impl From<Message> for MessageOut {
             content_type: message.content_type,
             raw_payload: raw.map(|raw| String::from_utf8_lossy(&raw).into_owned()),
             outcome: Some(message.outcome.as_str()),
+            changed: message.replay_of.map(|_| message.changed),
+            replay_of: message.replay_of.map(|id| id.to_string()),
         }
     }
 }

@@ -5,10 +5,13 @@
 mod jwt;
 mod limits;
 mod members;
+mod oidc;
 mod portal;
+mod provider;
 mod roles;
 mod routes;
 mod sessions;
+mod signatures;
 mod tenants;
 mod tokens;
 mod users;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use api::access::Rule;
 use model::access::Role;
-use model::task::{Selection, Work};
+use model::replay::{Kind, Selection};
 use model::{AppId, Timestamp};
 use serde_json::{Value, json};
-use store::After;
+use store::{After, NewReplay};
 use testkit::test_store::{Started, attempt};
 use testkit::{TOKEN, by, on_both};
 
@@ -36,30 +36,26 @@ impl Tenant {
         let attempt_id = attempt.id;
         let settlement = lease.settlement(Some(attempt), After::Succeeded);
         assert!(world.settle(settlement).await.unwrap());
-        let selection = Selection {
-            app_id: app,
-            endpoint_id: endpoint,
-            since: Timestamp(0),
-            until: world.clock.now(),
-            event_types: Vec::new(),
-            channel: None,
-            tag: None,
-            state: None,
-            status_code_class: None,
-        };
-        let task = world.insert_task(Some(app), Work::Recover(selection), &by()).await.unwrap();
+        let selection = Selection::new(app, Timestamp(0), world.clock.now()).at(endpoint);
+        let replay = NewReplay::new(Kind::Recover, selection);
+        let replay = world.start_replay(replay, &by()).await.unwrap();
+        let task = replay.task.expect("a task");
         let email = format!("{name}@example.org");
         let user = world.user(&email, None).await;
         world.member(app, &user, Role::Owner).await;
         let key = json!({"keyspace": keyspace, "name": name, "owner": format!("owner-{name}")});
         let key = world.owner("POST", &format!("/app/{app}/key"), key).await.text("id");
+        let window = json!({"name": name, "startsAt": "2030-01-01T00:00:00Z", "endsAt": "2030-01-02T00:00:00Z"});
+        let window = world.owner("POST", &format!("/app/{app}/maintenance-window"), window).await;
         let ids = BTreeMap::from([
+            ("window", window.text("id")),
             ("app", app.to_string()),
             ("endpoint", endpoint.to_string()),
             ("msg", message.id.to_string()),
             ("delivery", lease.delivery_id.to_string()),
             ("attempt", attempt_id.to_string()),
             ("task", task.id.to_string()),
+            ("replay", replay.id.to_string()),
             ("user", user.id.to_string()),
             ("key", key),
             ("keyspace", keyspace.to_owned()),
@@ -119,7 +115,9 @@ fn foreign_paths(operation: &Operation, pair: &Pair) -> Vec<(String, String)> {
 async fn picture(world: &World, tenant: &Tenant) -> Vec<Value> {
     let app = tenant.app;
     let mut seen = Vec::new();
-    for path in ["", "/endpoint", "/msg", "/delivery", "/key", "/member"] {
+    for path in
+        ["", "/endpoint", "/msg", "/delivery", "/key", "/member", "/maintenance-window", "/replay"]
+    {
         seen.push(world.get(TOKEN, &format!("/app/{app}{path}")).await.ok().clone());
     }
     let (endpoint, msg) = (&tenant.ids["endpoint"], &tenant.ids["msg"]);
@@ -153,6 +151,7 @@ fn body_for(operation: &Operation) -> Value {
         (_, path) if path.contains("/member") => {
             json!({"email": "a@example.org", "role": "viewer"})
         }
+        ("POST", "/app/{app}/replay") => json!({"since": "2026-01-01T00:00:00Z"}),
         ("POST", "/app/{app}/key") => json!({"keyspace": "crm", "name": "mine"}),
         ("POST", "/app/{app}/key/bulk") => json!({"owner": "owner-b", "action": "disable"}),
         ("POST", "/app/{app}/key/import") => json!({"keys": []}),
@@ -217,7 +216,7 @@ on_both! {
 
     async fn lists_hold_ones_own(world: World) {
         let pair = pair(&world).await;
-        let foreign: Vec<&String> = ["app", "endpoint", "msg", "delivery", "attempt", "task", "user", "key"]
+        let foreign: Vec<&String> = ["app", "endpoint", "msg", "delivery", "attempt", "task", "user", "key", "replay"]
             .map(|name| &pair.b.ids[name])
             .into();
         for (kind, token) in &pair.a.tokens {

@@ -238,9 +238,11 @@ pub fn nobodys(parameter: &str) -> String {
         "attempt" => format!("atmpt_{}", "0".repeat(37)),
         "delivery" => format!("dlv_{}", "0".repeat(35)),
         "task" => format!("qtask_{body}"),
+        "replay" => format!("rpl_{body}"),
         "user" => format!("user_{body}"),
         "key" => format!("key_{body}"),
         "keyspace" => format!("ks_{body}"),
+        "window" => format!("mwin_{body}"),
         _ => "nobodys.name".to_owned(),
     }
 }

@@ -95,6 +95,10 @@ async fn a_list_is_narrowed_by_every_filter(world: World) {
         "lastErrorKind": "timeout",
         "parentId": null,
         "rootId": null,
+        "depth": 0,
+        "replayId": null,
+        "replayOf": null,
+        "changed": false,
         "createdAt": "2026-11-24T08:00:02.000Z",
         "settledAt": null,
     });
@@ -218,7 +222,7 @@ async fn what_holds_an_endpoint_is_explained(world: World) {
     assert_eq!(paused["endpoint"]["pausedAt"], "2026-11-24T08:00:00.000Z");
     assert_eq!(paused["endpoint"]["holdUntil"], Value::Null);
     hook.paused_at = None;
-    hook.disabled = Some(Disabled { at: world.clock.now(), reason: DisabledReason::Gone });
+    hook.disabled = Some(Disabled::new(world.clock.now(), DisabledReason::Gone));
     assert!(world.store.update_endpoint(&hook, &by()).await.unwrap());
     let gone = explain().await;
     let expected = (codes(&["endpoint_gone", "waiting_for_turn"]), Value::Null, json!(1));

@@ -8,4 +8,6 @@ mod listener;
 mod messages;
 mod others;
 mod publishing;
+mod replays;
+mod windows;
 mod world;

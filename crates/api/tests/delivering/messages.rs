@@ -152,7 +152,7 @@ async fn a_precheck_knows_whether_anybody_would_listen(world: World) {
         .await;
     world
         .endpoint_with(app, "off", |ep| {
-            ep.disabled = Some(Disabled { at: START, reason: DisabledReason::ByHand });
+            ep.disabled = Some(Disabled::new(START, DisabledReason::ByHand));
         })
         .await;
     for (wish, active) in [
@@ -249,6 +249,10 @@ async fn a_resend_is_a_new_delivery_of_its_own(world: World) {
         "lastErrorKind": null,
         "parentId": lease.delivery_id,
         "rootId": lease.delivery_id,
+        "depth": 1,
+        "replayId": shown.json()["replayId"],
+        "replayOf": null,
+        "changed": false,
         "createdAt": "2026-11-24T08:00:00.001Z",
         "settledAt": null,
     });
@@ -266,7 +270,7 @@ async fn a_resend_that_would_send_nothing_is_refused(world: World) {
     let mut endpoint = world.endpoint(app, "hook").await;
     let id = world.publish("crm", json!({})).await;
     let path = format!("/app/crm/msg/{id}/endpoint/hook/resend");
-    endpoint.disabled = Some(Disabled { at: Timestamp(0), reason: DisabledReason::Gone });
+    endpoint.disabled = Some(Disabled::new(Timestamp(0), DisabledReason::Gone));
     assert!(world.store.update_endpoint(&endpoint, &by()).await.unwrap());
     let disabled = json!({
         "type": "urn:doorbell:problem:endpoint_disabled",

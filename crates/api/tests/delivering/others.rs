@@ -2,8 +2,10 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
-use model::task::{Selection, Work};
+use model::replay::{Kind, Selection};
+use model::task::Work;
 use serde_json::{Value, json};
+use store::{NewReplay, Step};
 use testkit::by;
 
 use crate::both;
@@ -21,30 +23,26 @@ both!(
 async fn tasks_are_listed_and_told_apart(world: World) {
     let app = world.app("crm").await;
     let endpoint = world.endpoint(app, "hook").await;
-    let selection = Selection {
-        app_id: app,
-        endpoint_id: endpoint.id,
-        since: START,
-        until: START.plus_ms(1_000),
-        event_types: Vec::new(),
-        channel: None,
-        tag: None,
-        state: None,
-        status_code_class: None,
-    };
-    let mut recover =
-        world.store.insert_task(Some(app), Work::Recover(selection), &by()).await.unwrap();
+    let selection = Selection::new(app, START, START.plus_ms(1_000)).at(endpoint.id);
+    let replay = NewReplay::new(Kind::Recover, selection);
+    let replay = world.store.start_replay(replay, &by()).await.unwrap();
+    let mut recover = replay.task.unwrap();
     world.pass_ms(1);
     let purge = Work::Purge { app_id: app, endpoint_id: None };
     let purge = world.store.insert_task(None, purge, &by()).await.unwrap();
-    assert!(world.store.step_task(&mut recover, &endpoint.filter).await.unwrap());
+    assert_eq!(world.store.step_task(&mut recover).await.unwrap(), Step::Moved);
     let recovered = json!({
         "id": recover.id,
         "status": "finished",
         "task": "endpoint.recover",
         "updatedAt": "2026-11-24T08:00:00.001Z",
         "data": {
+            "state": "finished",
+            "work": "endpoint.recover",
             "done": 0,
+            "lookedAt": 0,
+            "selected": null,
+            "replayId": replay.id,
             "cursor": null,
             "error": null,
             "appId": app,

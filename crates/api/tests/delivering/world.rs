@@ -95,6 +95,9 @@ impl World {
             endpoint_max_in_flight: 16,
             retry_schedule: RetrySchedule::default(),
             delivers: true,
+            breaker: Default::default(),
+            retention: Default::default(),
+            secret_policy: None,
         };
         let store = Store::open(options).await.expect("the database opens");
         store.migrate().await.expect("migrations");

@@ -16,6 +16,7 @@ fn plain(id: &Value, url: &str) -> Value {
         "uid": null,
         "disabled": false,
         "disabledReason": null,
+        "disabledNote": null,
         "disabledAt": null,
         "pausedAt": null,
         "eventTypes": null,

@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod breaker;
 mod event_types;
 mod examples;
 mod fields;
 mod headers;
 mod lifecycle;
+mod operational_webhooks;
+mod secret_life;
 mod secrets;
+mod signatures;
+mod switching;
 mod tasks;
 mod world;
 

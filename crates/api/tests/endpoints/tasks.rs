@@ -1,6 +1,6 @@
 //! Stats, and the tasks that deliver again.
 
-use model::task::{Selection, Work};
+use model::replay::{Kind, Selection};
 use serde_json::{Value, json};
 use store::After;
 use testkit::on_both;
@@ -51,8 +51,8 @@ on_both! {
     }
 }
 
-/// The only task, and what it works on.
-async fn started(world: &World) -> (Value, Work) {
+/// The only task, and what it selects.
+async fn started(world: &World) -> (Value, Kind, Selection) {
     let [task] = world.running_tasks().await.unwrap().try_into().expect("one task");
     let out = json!({
         "id": task.id.to_string(),
@@ -60,23 +60,16 @@ async fn started(world: &World) -> (Value, Work) {
         "task": task.work.kind(),
         "updatedAt": "2026-11-24T08:00:00.000Z",
     });
-    (out, task.work)
+    let (kind, plan) = task.work.plan().expect("a replay");
+    let replay = world.replay_in_app(plan.selection.app_id, plan.replay_id.unwrap()).await.unwrap();
+    assert_eq!(replay.unwrap().task_id, Some(task.id));
+    (out, kind, plan.selection.clone())
 }
 
 async fn selection(world: &World) -> Selection {
     let endpoint = world.stored().await;
     let now = world.clock.now();
-    Selection {
-        app_id: endpoint.app_id,
-        endpoint_id: endpoint.id,
-        since: now.minus_ms(3_600_000),
-        until: now.plus_ms(1),
-        event_types: Vec::new(),
-        channel: None,
-        tag: None,
-        state: None,
-        status_code_class: None,
-    }
+    Selection::new(endpoint.app_id, now.minus_ms(3_600_000), now.plus_ms(1)).at(endpoint.id)
 }
 
 on_both! {
@@ -84,15 +77,15 @@ on_both! {
         one_endpoint(&world).await;
         let selection = selection(&world).await;
         let wish = json!({"since": "2026-11-24T07:00:00Z"});
-        for (name, work) in [
-            ("recover", Work::Recover(selection.clone())),
-            ("replay-missing", Work::ReplayMissing(selection.clone())),
-            ("bulk-replay", Work::BulkReplay(selection.clone())),
+        for (name, kind) in [
+            ("recover", Kind::Recover),
+            ("replay-missing", Kind::Missing),
+            ("bulk-replay", Kind::Bulk),
         ] {
             let answer = world.post(&format!("{PATH}/{name}"), &wish).await;
-            let (out, stored) = started(&world).await;
+            let (out, stored, selected) = started(&world).await;
             assert_eq!(answer.whole(), (202, out), "{name}");
-            assert_eq!(stored, work);
+            assert_eq!((stored, &selected), (kind, &selection));
             finish_tasks(&world).await;
         }
     }
@@ -116,7 +109,7 @@ on_both! {
             "statusCodeClass": 500,
         });
         world.post(&format!("{PATH}/bulk-replay"), &wish).await.ok();
-        assert_eq!(started(&world).await.1, Work::BulkReplay(expected));
+        assert_eq!(started(&world).await.2, expected);
     }
 
     async fn bad_selections_start_nothing(world: World) {

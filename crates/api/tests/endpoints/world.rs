@@ -96,6 +96,16 @@ impl World {
         Answer { status: parts.status.as_u16(), bytes }
     }
 
+    /// A request as it is: status, `cache-control` and body.
+    pub async fn ask(&self, request: Request<Body>) -> (u16, Option<String>, Value) {
+        let response = self.router.clone().oneshot(request).await.expect("routers never fail");
+        let (parts, body) = response.into_parts();
+        let cache = parts.headers.get(header::CACHE_CONTROL);
+        let cache = cache.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        (parts.status.as_u16(), cache, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, Body::empty()).await
     }

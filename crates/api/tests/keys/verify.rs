@@ -41,6 +41,23 @@ on_both! {
         assert_eq!(world.code("nonsense").await, "MALFORMED");
     }
 
+    async fn a_field_that_nobody_knows_opens_no_door(world: World) {
+        let key = world.key(json!({})).await;
+        for (name, value) in [
+            ("scope", json!("delete:contacts")),
+            ("method", json!("GET")),
+            ("path", json!("/contacts")),
+            ("tags", json!(["a"])),
+        ] {
+            let question = json!({"key": key.token, (name): value});
+            let reply = world.ask(Method::POST, "/key/verify", question.clone()).await;
+            assert_eq!(reply.status, 422, "{name}");
+            assert!(reply.json["detail"][0]["msg"].to_string().contains(name), "{reply:?}");
+            let many = json!({"keys": [question]});
+            assert_eq!(world.ask(Method::POST, "/key/verify-batch", many).await.status, 422);
+        }
+    }
+
     async fn scopes_are_an_expression(world: World) {
         let key = world.key(json!({"roles": ["editor"], "scopes": ["docs.*"]})).await;
         for (scopes, code) in [

@@ -112,20 +112,30 @@ impl Target {
         headers
     }
 
-    pub(super) fn http1_request(&self, mut headers: HeaderMap, body: Bytes) -> Request<Payload> {
+    pub(super) fn http1_request(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Request<Payload> {
         headers.insert(header::HOST, self.host_header.clone());
-        post(self.path.clone(), headers, body)
+        request(method, self.path.clone(), headers, body)
     }
 
-    pub(super) fn http2_request(&self, mut headers: HeaderMap, body: Bytes) -> Request<Payload> {
+    pub(super) fn http2_request(
+        &self,
+        method: Method,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Request<Payload> {
         headers.remove(header::HOST);
-        post(self.absolute.clone(), headers, body)
+        request(method, self.absolute.clone(), headers, body)
     }
 }
 
-fn post(uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Payload> {
+fn request(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Request<Payload> {
     let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     request
@@ -248,7 +258,11 @@ mod tests {
         given.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         given.insert("x-kept", HeaderValue::from_static("1"));
         let target = target("http://example.com/");
-        let request = target.http1_request(target.dress(given, 5), Bytes::from_static(b"12345"));
+        let request = target.http1_request(
+            Method::POST,
+            target.dress(given, 5),
+            Bytes::from_static(b"12345"),
+        );
         let names: Vec<_> = request.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["x-kept", "content-length", "host"]);
         assert_eq!(request.headers()[header::CONTENT_LENGTH], "5");

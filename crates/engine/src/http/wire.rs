@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -164,13 +164,24 @@ impl Wire {
 
     /// The error hands the request back when not a byte of it was written.
     pub async fn request(&mut self, target: &Target, headers: HeaderMap, body: Bytes) -> Exchanged {
+        self.call(Method::POST, target, headers, body).await
+    }
+
+    /// As [`Wire::request`], with any method.
+    pub async fn call(
+        &mut self,
+        method: Method,
+        target: &Target,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Exchanged {
         match self {
             Self::Http1(connection) => {
-                connection.request(target.http1_request(headers, body)).await
+                connection.request(target.http1_request(method, headers, body)).await
             }
             Self::Http2 { shared, .. } => {
                 let mut sender = shared.sender.clone();
-                sender.try_send_request(target.http2_request(headers, body)).await
+                sender.try_send_request(target.http2_request(method, headers, body)).await
             }
         }
     }

@@ -1,50 +1,95 @@
-//! Background tasks: each is taken step by step; every step commits with its progress.
+//! Background tasks: each is taken step by step, all of them in turn; every step commits with its
+//! progress. A task says when its next step makes sense.
 
-use model::filter::Filter;
-use model::task::{Selection, Task, TaskStatus, Work};
-use store::{Store, StoreError};
+use std::time::Duration;
 
-/// Steps of one task in one turn; the next turn goes on.
-const MAX_STEPS: usize = 10_000;
+use model::Timestamp;
+use model::task::Task;
+use store::{Step, Store, StoreError};
+use tokio::sync::watch;
 
+use crate::stopped;
+
+/// How often tasks are looked for without a reason.
+const EVERY: Duration = Duration::from_secs(5);
+/// The pause of tasks that wait for others' deliveries; it doubles while nothing moves.
+const CROWDED_PAUSE: Duration = Duration::from_millis(20);
+/// So often it doubles.
+const MAX_DOUBLINGS: u32 = 5;
+
+/// When the next round makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Now,
+    /// When some deliveries were settled.
+    Crowded,
+    At(Timestamp),
+    /// When something is new.
+    Idle,
+}
+
+/// Does tasks until `shutdown`.
+pub(crate) async fn keep_going(store: Store, mut shutdown: watch::Receiver<bool>) {
+    let mut still = 0;
+    while !*shutdown.borrow() {
+        // Subscribed before the look: what is started during it rings.
+        let rung = store.wake().tasks();
+        let next = round(&store).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "tasks are not found; they are looked for again later");
+            Next::Idle
+        });
+        still = if next == Next::Crowded { still + 1 } else { 0 };
+        let pause = match next {
+            Next::Now => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Next::Crowded => CROWDED_PAUSE * 2_u32.pow((still - 1).min(MAX_DOUBLINGS)),
+            // The clock's moves ring.
+            Next::At(_) if store.clock().is_manual() => EVERY,
+            Next::At(due) => Duration::from_millis(due.since_ms(store.clock().now())).min(EVERY),
+            Next::Idle => EVERY,
+        };
+        tokio::select! {
+            () = stopped(&mut shutdown) => return,
+            () = rung => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// One step of each running task.
+///
 /// # Errors
 /// When the database fails.
-pub async fn run(store: Store) -> Result<(), StoreError> {
+pub async fn round(store: &Store) -> Result<Next, StoreError> {
+    let mut next = Next::Idle;
     for mut task in store.running_tasks().await? {
-        match filter_for(&store, &task).await? {
-            Some(filter) => run_one(&store, &mut task, &filter).await?,
-            None => fail(&store, task, "the endpoint is gone").await?,
+        match store.step_task(&mut task).await {
+            Ok(step) => {
+                next = sooner(next, step);
+                tell(&task);
+            }
+            // It does not stop the others.
+            Err(error) => tracing::error!(task = %task.id, %error, "a step is done again later"),
         }
     }
-    Ok(())
+    Ok(next)
 }
 
-async fn run_one(store: &Store, task: &mut Task, filter: &Filter) -> Result<(), StoreError> {
-    for _ in 0..MAX_STEPS {
-        if !store.step_task(task, filter).await? || task.status != TaskStatus::Running {
-            break;
-        }
+fn sooner(next: Next, step: Step) -> Next {
+    match (next, step) {
+        (Next::Now, _) | (_, Step::Moved) => Next::Now,
+        (Next::Crowded, _) | (_, Step::Crowded) => Next::Crowded,
+        (Next::At(one), Step::Wait(two)) => Next::At(one.min(two)),
+        (Next::Idle, Step::Wait(due)) => Next::At(due),
+        (next, Step::NotOurs) => next,
     }
-    tracing::info!(task = %task.id, kind = task.work.kind(), done = task.progress.done, "task");
-    Ok(())
 }
 
-/// What the task's endpoint wants; none when it is gone. Only messages that it never got are
-/// held against its filter: what was delivered once was wanted.
-async fn filter_for(store: &Store, task: &Task) -> Result<Option<Filter>, StoreError> {
-    let Selection { app_id, endpoint_id, .. } = match &task.work {
-        Work::Recover(selection) | Work::BulkReplay(selection) | Work::ReplayMissing(selection) => {
-            selection
-        }
-        Work::Purge { .. } => return Ok(Some(Filter::default())),
-    };
-    let endpoint = store.endpoint_in_app(*app_id, endpoint_id.as_str()).await?;
-    let is_missing = matches!(task.work, Work::ReplayMissing(_));
-    Ok(endpoint.map(|endpoint| if is_missing { endpoint.filter } else { Filter::default() }))
-}
-
-async fn fail(store: &Store, mut task: Task, why: &str) -> Result<(), StoreError> {
-    task.status = TaskStatus::Failed;
-    task.progress.error = Some(why.to_owned());
-    store.advance_task_if_running(&task).await.map(drop)
+fn tell(task: &Task) {
+    if task.status.is_final() {
+        let (kind, done, status) = (task.work.kind(), task.progress.done, task.status.as_str());
+        tracing::info!(task = %task.id, kind, done, status, "a task is over");
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::Clock;
 use model::key::limit::Quota;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError, Script};
+use redis::{Client, RedisError, Script, TlsCertificates};
 
 use super::subject::SubjectKey;
 
@@ -96,12 +96,17 @@ pub(super) fn counter_key(subject: &SubjectKey, name: &str) -> String {
 
 impl Redis {
     /// Connects when it is first asked.
-    pub fn new(url: &str, clock: Clock, timeout: Duration) -> Result<Self, RedisError> {
+    pub fn new(
+        url: &str,
+        ca: Option<Vec<u8>>,
+        clock: Clock,
+        timeout: Duration,
+    ) -> Result<Self, RedisError> {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(timeout));
-        let manager = ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?;
+        let manager = ConnectionManager::new_lazy_with_config(client(url, ca)?, config)?;
         let time = if clock.is_manual() { MANUAL_CLOCK } else { SERVER_CLOCK };
         let script = Script::new(&format!("{time}{SCRIPT}"));
         Ok(Self {
@@ -155,6 +160,17 @@ impl Redis {
             }
             _ => Err(Failed::Strange),
         }
+    }
+}
+
+fn client(url: &str, ca: Option<Vec<u8>>) -> Result<Client, RedisError> {
+    match ca {
+        // Where there is no TLS there is nothing to trust.
+        Some(ca) if url.starts_with("rediss:") => {
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca) };
+            Client::build_with_tls(url, certificates)
+        }
+        _ => Client::open(url),
     }
 }
 

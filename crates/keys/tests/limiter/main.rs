@@ -14,5 +14,6 @@
 mod live;
 mod outage;
 mod shared;
+mod tls;
 mod traffic;
 mod world;

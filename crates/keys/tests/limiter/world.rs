@@ -112,6 +112,12 @@ impl Nodes {
     }
 }
 
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    free.local_addr().expect("an address").port()
+}
+
 /// A Redis of the test's own.
 pub struct OwnRedis {
     port: u16,
@@ -120,9 +126,7 @@ pub struct OwnRedis {
 
 impl OwnRedis {
     pub async fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = free_port();
         Self { port, child: spawn(port).await }
     }
 
@@ -157,9 +161,15 @@ impl OwnRedis {
 
 /// Returns when it says that it accepts connections.
 async fn spawn(port: u16) -> Child {
+    spawn_with(&["--port", &port.to_string()]).await
+}
+
+/// A Redis that listens as the arguments say.
+pub async fn spawn_with(listening: &[&str]) -> Child {
     use tokio::io::{AsyncBufReadExt, BufReader};
     let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .args(listening)
+        .args(["--bind", "127.0.0.1", "--save", ""])
         .args(["--appendonly", "no", "--daemonize", "no"])
         .stdout(Stdio::piped())
         .kill_on_drop(true)

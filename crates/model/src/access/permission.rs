@@ -60,6 +60,10 @@ permissions! {
     MessagesErase = "messages:erase";
     /// Send again, replay, recover, send examples, cancel.
     DeliveriesWrite = "deliveries:write";
+    /// See maintenance windows.
+    WindowsRead = "windows:read";
+    /// Create, change, end and delete maintenance windows.
+    WindowsWrite = "windows:write";
     /// See background tasks.
     TasksRead = "tasks:read";
     /// See keyspaces.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::permission::Permission::{
     AppsDelete, AppsRead, DeliveriesWrite, EndpointsRead, EndpointsWrite, EventTypesRead,
     EventTypesWrite, KeysRead, KeysVerify, KeysWrite, KeyspacesRead, MembersRead, MessagesErase,
-    MessagesRead, Publish, SecretsRead, SecretsWrite, TasksRead, UsersWrite,
+    MessagesRead, Publish, SecretsRead, SecretsWrite, TasksRead, UsersWrite, WindowsRead,
+    WindowsWrite,
 };
 use super::permission::Permissions;
 
@@ -33,6 +34,7 @@ const VIEWER: Permissions = Permissions::of(&[
     EventTypesRead,
     MessagesRead,
     TasksRead,
+    WindowsRead,
     KeyspacesRead,
     KeysRead,
     MembersRead,
@@ -45,6 +47,7 @@ const DEVELOPER: Permissions = VIEWER.and(Permissions::of(&[
     Publish,
     MessagesErase,
     DeliveriesWrite,
+    WindowsWrite,
     KeysWrite,
     KeysVerify,
 ]));

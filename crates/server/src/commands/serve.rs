@@ -1,5 +1,6 @@
 //! `doorbell serve`: store → engine → router → listen → shut down, one screen.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,9 +17,11 @@ use tokio::task::JoinSet;
 
 use crate::assembly::{self, StartError};
 use crate::config::Config;
-use crate::{lock, tls};
+use crate::{lock, secrets, tls};
 
 const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// How often the secrets file is looked at for a new version of the master key.
+const VAULT_EVERY: Duration = Duration::from_secs(5);
 
 /// Files and connections that this process asks to be allowed.
 const MAX_OPEN_FILES: u64 = 65_536;
@@ -42,6 +45,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let (stop, stopping) = watch::channel(false);
     let mut parts = JoinSet::new();
     parts.spawn(count_nodes(opened.store.clone(), opened.nodes.clone(), stopping.clone()));
+    parts.spawn(follow_vault(
+        opened.store.clone(),
+        config.server.data_dir.clone(),
+        stopping.clone(),
+    ));
     // Revocations wait for every process that has joined. Of a SQLite file one process alone is it.
     if roles.worker || url.starts_with("postgres") {
         opened.store.join().await?;
@@ -143,6 +151,24 @@ async fn count_nodes(store: Store, nodes: Arc<AtomicU32>, mut stopping: watch::R
         tokio::select! {
             () = tokio::time::sleep(COUNT_EVERY) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+    }
+}
+
+/// Takes in what `doorbell vault rotate` adds to the secrets file, and seals under what is in use.
+async fn follow_vault(store: Store, data_dir: PathBuf, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(VAULT_EVERY) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        }
+        match secrets::load(&data_dir).map(|secrets| store.learn_vault_keys(&secrets.vault_keys)) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the master key's versions are not taken in"),
+            Err(error) => tracing::error!(%error, "the secrets file is not read again"),
+        }
+        if let Err(error) = store.follow_vault().await {
+            tracing::error!(%error, "the version of the master key stays as it is");
         }
     }
 }

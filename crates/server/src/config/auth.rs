@@ -1,9 +1,10 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use model::access::Role;
 
 use super::delivery::networks;
-use super::format::{Format, whole};
+use super::format::{Format, list, url, whole, word, yes_or_no};
 use super::setting::section;
 
 const MIN_TOKEN_CHARACTERS: usize = 16;
@@ -25,6 +26,65 @@ section! {
         /// Messages published into one application per minute; 0: no limit.
         messages_per_app: u64 = "6000000", "DOORBELL_MESSAGES_PER_APP", whole(0..=MAX_PER_MINUTE);
     }
+}
+
+section! {
+    /// Logging in at an identity provider (OpenID Connect). Without an issuer there is none.
+    Oidc = "oidc" {
+        /// The provider's issuer, letter by letter as its own documents have it; empty: no provider.
+        issuer: Option<String> = "", "DOORBELL_OIDC_ISSUER", issuer().optional();
+        /// The id that the provider knows this server by.
+        client_id: Option<String> = "", "DOORBELL_OIDC_CLIENT_ID", text().optional();
+        /// The secret that belongs to the id; empty: none, the flow is protected by PKCE alone. Has no flag: a command line is no place for a secret.
+        client_secret: Option<Secret> = "", "DOORBELL_OIDC_CLIENT_SECRET", secret().optional();
+        /// Where the provider sends browsers back to; empty: /api/v1/auth/oidc/callback below the public URL.
+        redirect_url: Option<String> = "", "DOORBELL_OIDC_REDIRECT_URL", url(&["https://", "http://"]).optional();
+        /// Domains that verified addresses of users must be of; empty: any.
+        email_domains: Vec<String> = "", "DOORBELL_OIDC_EMAIL_DOMAINS", domains();
+        /// Whether an existing user is found by a verified address the first time. Only for a provider that verifies addresses itself.
+        link_by_email: bool = "false", "DOORBELL_OIDC_LINK_BY_EMAIL", yes_or_no();
+        /// The role on the instance of users that are made at their first login; empty: none are made.
+        default_role: Option<Role> = "", "DOORBELL_OIDC_DEFAULT_ROLE", role().optional();
+        /// Whether the provider may be asked without TLS.
+        plain_http: bool = "false", "DOORBELL_OIDC_PLAIN_HTTP", yes_or_no();
+    }
+}
+
+impl Oidc {
+    /// Where the provider sends browsers back to.
+    pub fn redirect_url(&self, public_url: Option<&str>) -> String {
+        let below = |base: &str| format!("{base}/api/v1/auth/oidc/callback");
+        self.redirect_url.clone().unwrap_or_else(|| below(public_url.unwrap_or_default()))
+    }
+}
+
+fn issuer() -> Format<String> {
+    url(&["https://", "http://"])
+}
+
+fn text() -> Format<String> {
+    Format::new("a text", |text| Ok(text.to_owned()))
+}
+
+fn secret() -> Format<Secret> {
+    text().then(|text| Ok(Secret(text))).secret()
+}
+
+fn domains() -> Format<Vec<String>> {
+    list("domains with a comma between", |text| match text.contains(['@', ' ', '/']) {
+        true => Err("is no domain".to_owned()),
+        false => Ok(text.to_lowercase()),
+    })
+}
+
+fn role() -> Format<Role> {
+    word(&[
+        ("owner", Role::Owner),
+        ("admin", Role::Admin),
+        ("developer", Role::Developer),
+        ("viewer", Role::Viewer),
+        ("publisher", Role::Publisher),
+    ])
 }
 
 /// A text that debug output does not show.

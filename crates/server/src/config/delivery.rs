@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use model::retry::RetrySchedule;
+use model::secret::SecretPolicy;
 
 use super::format::{Format, list, whole, word};
 use super::setting::section;
@@ -20,12 +21,35 @@ section! {
         max_in_flight: usize = "2048", "DOORBELL_MAX_IN_FLIGHT", whole(1..=100_000);
         /// Attempts in flight to one endpoint.
         endpoint_max_in_flight: usize = "256", "DOORBELL_ENDPOINT_MAX_IN_FLIGHT", whole(1..=100_000);
+        /// Days that an endpoint may fail without one success before it is disabled; 0 means forever.
+        auto_disable_days: u32 = "5", "DOORBELL_AUTO_DISABLE_DAYS", whole(0..=365);
+        /// Failures that must lie far apart as well, before it is disabled.
+        auto_disable_failures: u32 = "3", "DOORBELL_AUTO_DISABLE_FAILURES", whole(1..=1000);
+        /// Hours that are far apart.
+        auto_disable_hours_apart: u32 = "12", "DOORBELL_AUTO_DISABLE_HOURS_APART", whole(0..=720);
         /// Private networks that endpoints may be in, such as 10.0.0.0/8; a bare address is that address alone.
         targets_allow: Vec<IpNet> = "", "DOORBELL_TARGETS_ALLOW", networks();
         /// The User-Agent of outgoing requests.
         user_agent: String = concat!("Doorbell/", env!("CARGO_PKG_VERSION")), "DOORBELL_USER_AGENT", user_agent();
         /// Names of the signature headers: webhook-…, svix-…, or both.
         header_style: HeaderStyle = "webhook", "DOORBELL_HEADER_STYLE", header_style();
+        /// Days after which an endpoint's secret is renewed where it has no policy of its own; 0 means never.
+        secret_rotation_days: u32 = "0", "DOORBELL_SECRET_ROTATION_DAYS", whole(0..=3_650);
+        /// How long the secret before signs beside a renewed one.
+        secret_grace_seconds: u64 = "86400", "DOORBELL_SECRET_GRACE_SECONDS", whole(0..=2_592_000);
+        /// Days before a renewal at which it is announced as an operational event.
+        secret_notice_days: u32 = "7", "DOORBELL_SECRET_NOTICE_DAYS", whole(0..=365);
+    }
+}
+
+impl Delivery {
+    /// Of endpoints that have none of their own.
+    pub fn secret_policy(&self) -> Option<SecretPolicy> {
+        (self.secret_rotation_days > 0).then_some(SecretPolicy {
+            every_days: self.secret_rotation_days,
+            grace_seconds: self.secret_grace_seconds,
+            notice_days: self.secret_notice_days,
+        })
     }
 }
 

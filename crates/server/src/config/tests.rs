@@ -51,6 +51,7 @@ fn without_any_source_every_default_is_good() {
     assert_eq!(config.server.listen, "127.0.0.1:8071");
     assert_eq!(config.database_url(), "sqlite:doorbell-data/doorbell.sqlite");
     assert_eq!(config.delivery.retry_schedule, model::retry::RetrySchedule::default());
+    assert_eq!(config.breaker.thresholds(), model::breaker::Thresholds::default());
     assert!(config.server.roles.api && config.server.roles.worker && config.database.migrate);
 }
 
@@ -230,4 +231,33 @@ fn the_committed_example_files_are_fresh() {
             "{name} is stale: run `doorbell config example --write` in the repository's root"
         );
     }
+}
+
+#[test]
+fn an_identity_provider_is_described_whole() {
+    let of = |environment: &[(&str, &str)]| Process { environment, ..Process::default() }.load();
+    let (issuer, client) =
+        (("DOORBELL_OIDC_ISSUER", "https://id.example"), ("DOORBELL_OIDC_CLIENT_ID", "us"));
+    let redirect = ("DOORBELL_OIDC_REDIRECT_URL", "https://doorbell.example/back");
+    let public = ("DOORBELL_PUBLIC_URL", "https://doorbell.example/");
+    let plain = ("DOORBELL_OIDC_ISSUER", "http://id.example");
+    assert!(of(&[issuer, client, redirect]).is_ok());
+    for bad in
+        [&[issuer, redirect][..], &[client][..], &[issuer, client], &[plain, client, redirect]]
+    {
+        assert!(of(bad).is_err(), "{bad:?}");
+    }
+    let allowed = of(&[plain, client, redirect, ("DOORBELL_OIDC_PLAIN_HTTP", "true")]);
+    assert!(allowed.unwrap().config.oidc.plain_http);
+    let below = of(&[issuer, client, public]).unwrap().config;
+    let url = below.oidc.redirect_url(below.server.public_url.as_deref());
+    assert_eq!(url, "https://doorbell.example/api/v1/auth/oidc/callback");
+}
+
+#[test]
+fn redis_may_speak_tls_but_not_without_asking_who_it_is() {
+    let of =
+        |url| Process { environment: &[("DOORBELL_REDIS_URL", url)], ..Process::default() }.load();
+    assert!(of("rediss://:secret@redis.example:6380").is_ok());
+    assert!(of("rediss://redis.example#insecure").is_err());
 }

@@ -5,10 +5,11 @@ use model::app::App;
 use model::delivery::State;
 use model::endpoint::Endpoint;
 use model::event_type::EventType;
-use model::task::Task;
+use model::replay::Replay;
+use model::task::{Task, TaskStatus};
 use serde_json::{Map, Value, json};
 
-use crate::deliveries::Replay;
+use crate::replays::{Child, Resend};
 
 /// In place of a value that the log must not hold.
 const REDACTED: &str = "[redacted]";
@@ -39,6 +40,7 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> Value {
         "headers": headers.collect::<Map<String, Value>>(),
         "disabledAt": disabled.map(|disabled| disabled.at.0),
         "disabledReason": disabled.map(|disabled| disabled.reason.as_str()),
+        "disabledNote": disabled.and_then(|disabled| disabled.note.as_ref()),
         "pausedAt": endpoint.paused_at.map(|at| at.0),
         "retrySchedule": endpoint.retry_schedule.as_ref().map(ToString::to_string),
         "bodySignature": endpoint.body_signature,
@@ -66,12 +68,29 @@ pub(crate) fn task(task: &Task) -> Value {
     json!({ "status": task.status, "work": task.work })
 }
 
-pub(crate) fn replay(replay: &Replay) -> Value {
+pub(crate) fn replay(replay: &Replay, task: &Task) -> Value {
     json!({
-        "messageId": replay.message_id.as_str(),
-        "endpointId": replay.endpoint_id.as_str(),
-        "parentId": replay.parent.as_ref().map(|(parent, _)| parent.as_str()),
+        "kind": replay.kind,
+        "reason": replay.reason,
+        "taskId": task.id.as_str(),
+        "work": task.work,
     })
+}
+
+pub(crate) fn resend(child: &Child, wish: &Resend) -> Value {
+    json!({
+        "replayId": child.replay_id,
+        "messageId": child.message_id.as_str(),
+        "endpointId": child.endpoint_id.as_str(),
+        "parentId": child.parent.as_ref().map(|parent| parent.id.as_str()),
+        "replayOf": wish.message_id.as_str(),
+        "changed": wish.payload.is_some(),
+        "reason": wish.reason,
+    })
+}
+
+pub(crate) fn task_status(status: TaskStatus) -> Value {
+    json!({ "status": status })
 }
 
 pub(crate) fn state(state: State) -> Value {

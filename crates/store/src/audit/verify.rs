@@ -1,7 +1,8 @@
-//! Walks the chain of the audit log from its first entry to its head.
+//! Walks the chain of the audit log from its first entry, or the anchor before it, to its head.
 
 use model::audit::{Hash, NOTHING};
 
+use super::expiry::ANCHOR;
 use super::{HEAD, HEAD_MARK, Mark, MarkRow, PAGE_AFTER, Row};
 use crate::db::on;
 use crate::operations::{Operation, event};
@@ -10,11 +11,13 @@ use crate::{Result, Store};
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Entries checked with one read.
 const PAGE: i64 = 100;
+/// Retention may cut the log's beginning off while it is walked along: so often it begins again.
+const MAX_WALKS: usize = 5;
 
 /// What a walk along the chain found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditVerdict {
-    /// Entries that are as they were written, from the first one on.
+    /// Entries that are as they were written, from the first one that is kept on.
     pub entries: i64,
     /// The hash of the last of them. Kept elsewhere, it shows whether the log was later replaced
     /// as a whole.
@@ -30,7 +33,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn verify_audit(&self) -> Result<AuditVerdict> {
-        let verdict = self.walk_audit().await?;
+        let verdict = self.walk_from_anchor().await?;
         if let Some(broken_at) = verdict.broken_at {
             let at = self.now();
             let day = at.0 / DAY_MS;
@@ -47,9 +50,26 @@ impl Store {
         Ok(verdict)
     }
 
-    async fn walk_audit(&self) -> Result<AuditVerdict> {
-        let mut walk = Walk { last: 0, hash: NOTHING };
-        let before = self.audit_head().await?;
+    async fn walk_from_anchor(&self) -> Result<AuditVerdict> {
+        let mut anchor = self.audit_mark(ANCHOR).await?;
+        for _ in 0..MAX_WALKS {
+            let verdict = self.walk_audit(anchor).await?;
+            let now = self.audit_mark(ANCHOR).await?;
+            let seq = |mark: Option<Mark>| mark.map_or(0, |mark| mark.seq);
+            if verdict.broken_at.is_none() || seq(now) == seq(anchor) {
+                return Ok(verdict);
+            }
+            anchor = now;
+        }
+        self.walk_audit(anchor).await
+    }
+
+    async fn walk_audit(&self, anchor: Option<Mark>) -> Result<AuditVerdict> {
+        let mut walk = Walk::after(anchor);
+        if anchor.is_some_and(|anchor| !anchor.is_ours(self)) {
+            return Ok(walk.broken());
+        }
+        let before = self.audit_mark(HEAD).await?;
         loop {
             let rows: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(PAGE_AFTER)
                 .bind(walk.last).bind(PAGE).fetch_all(c).await)?;
@@ -61,36 +81,43 @@ impl Store {
             }
         }
         // Between the two looks the head may have moved on; it never moves back.
-        let after = self.audit_head().await?;
+        let after = self.audit_mark(HEAD).await?;
         let reached = before.is_none_or(|head| head.is_ours(self) && head.seq <= walk.last);
         let covered = match after {
             Some(head) => head.is_ours(self) && walk.is_covered_by(&head),
-            None => walk.last == 0,
+            None => walk.last == 0 && anchor.is_none(),
         };
         Ok(if reached && covered { walk.whole() } else { walk.broken() })
     }
 
-    async fn audit_head(&self) -> Result<Option<Mark>> {
+    async fn audit_mark(&self, name: &'static str) -> Result<Option<Mark>> {
         let row: Option<MarkRow> = on!(self.db().reader(), c => {
-            sqlx::query_as(HEAD_MARK).bind(HEAD).fetch_optional(c).await
+            sqlx::query_as(HEAD_MARK).bind(name).fetch_optional(c).await
         })?;
-        Ok(row.map(Mark::of))
+        Ok(row.map(|row| Mark::of(name, row)))
     }
 }
 
 /// How far the chain is sound.
 struct Walk {
+    /// The entry before the first one.
+    start: i64,
     last: i64,
     hash: Hash,
 }
 
 impl Walk {
+    fn after(anchor: Option<Mark>) -> Self {
+        let (last, hash) = anchor.map_or((0, NOTHING), |anchor| (anchor.seq, anchor.hash));
+        Self { start: last, last, hash }
+    }
+
     /// Goes on to the next entry if it is the right one.
     fn step(&mut self, store: &Store, row: &Row) -> bool {
         let hash = store.0.audit.link(&self.hash, &row.record());
         let is_next = row.seq == self.last + 1 && row.hash == hash;
         if is_next {
-            *self = Self { last: row.seq, hash };
+            *self = Self { last: row.seq, hash, ..*self };
         }
         is_next
     }
@@ -100,11 +127,11 @@ impl Walk {
     }
 
     fn whole(self) -> AuditVerdict {
-        AuditVerdict { entries: self.last, hash: self.hash, broken_at: None }
+        AuditVerdict { entries: self.last - self.start, hash: self.hash, broken_at: None }
     }
 
     fn broken(self) -> AuditVerdict {
         let broken_at = Some(self.last + 1);
-        AuditVerdict { entries: self.last, hash: self.hash, broken_at }
+        AuditVerdict { entries: self.last - self.start, hash: self.hash, broken_at }
     }
 }

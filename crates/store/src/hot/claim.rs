@@ -17,7 +17,7 @@ use super::writer::HotConnection;
 use super::{Conn, postgres, sqlite};
 use crate::db::Either;
 use crate::routes::{AppRoutes, AppVersion};
-use crate::{Envelope, LEASE_MS, Lease, Result, Route, Store, StoreError, rows};
+use crate::{Envelope, Gate, LEASE_MS, Lease, Result, Route, Store, StoreError, rows};
 
 /// Endpoints looked at in one claim.
 const MAX_LANES: usize = 128;
@@ -25,6 +25,10 @@ const MAX_LANES: usize = 128;
 const MAX_CLAIM: u32 = 512;
 /// A throttled endpoint gets what its rate allows for this long, then waits as long.
 const THROTTLE_STEP_MS: u64 = 200;
+/// A lane that will have to be drained.
+const HELD: i64 = 1;
+/// A lane whose probes are all out is looked at again after so long.
+const PROBES_OUT_MS: u64 = 1_000;
 
 /// Where a claim's answer goes.
 pub(crate) type Job = oneshot::Sender<Result<Claimed>>;
@@ -41,6 +45,8 @@ pub struct Claimed {
     leases: Vec<Lease>,
     /// Until when all lanes of an app with a rate wait.
     holds: Vec<(AppId, Timestamp)>,
+    /// Apps with a lane that begins or ends to be drained.
+    changed: Vec<AppId>,
 }
 
 /// An endpoint that has something due.
@@ -48,6 +54,15 @@ pub struct Claimed {
 pub(crate) struct DueLane {
     pub endpoint_id: String,
     pub app_id: String,
+    /// As in the table: 0, 1, or the moment a hold was over.
+    pub drains: i64,
+}
+
+/// What becomes of a lane that was looked at.
+pub(crate) struct LaneMove {
+    pub endpoint_id: EndpointId,
+    pub hold_until: Timestamp,
+    pub drains: i64,
 }
 
 /// A delivery that was leased.
@@ -74,6 +89,21 @@ struct Quota {
     /// What it was granted: as many deliveries as entries.
     granted: Vec<Admission>,
     taken: usize,
+    /// They go out to see whether the endpoint works again.
+    probe: bool,
+    /// Since when the lane is being drained of what piled up during a hold; 0: it is not.
+    drains: i64,
+    /// Deliveries per second at the most.
+    rate: Option<u32>,
+}
+
+/// What the due lanes get.
+#[derive(Default)]
+struct Grants {
+    quotas: HashMap<EndpointId, Quota>,
+    /// Lanes that get nothing now.
+    held: Vec<LaneMove>,
+    changed: Vec<AppId>,
 }
 
 impl Store {
@@ -91,18 +121,23 @@ impl Store {
         let mut tx = slot.begin(&self.0.url).await?;
         let claimed = self.claim_through(&mut Either::Postgres(&mut *tx)).await?;
         let mut claimed = self.finish_claim(claimed, tx.commit().await.map_err(Into::into))?;
-        if !claimed.holds.is_empty()
-            && let Err(error) = self.hold_apps(&mut slot, &mut claimed).await
-        {
+        if let Err(error) = self.finish_lanes(&mut slot, &mut claimed).await {
             tracing::warn!(%error, "an app with a rate is not held; it gets one step more");
             slot.discard();
         }
         Ok(claimed)
     }
 
-    /// Makes all lanes of an app with a rate wait. A statement of its own: it waits for lanes
-    /// that others have locked, and so must not come while the claim's own lanes are locked.
-    async fn hold_apps(&self, slot: &mut HotConnection, claimed: &mut Claimed) -> Result<()> {
+    /// Makes all lanes of an app with a rate wait, and tells route caches which lanes drain.
+    /// Statements of their own: they wait for rows that others have locked, and so must not come
+    /// while the claim's own lanes are locked.
+    async fn finish_lanes(&self, slot: &mut HotConnection, claimed: &mut Claimed) -> Result<()> {
+        if !claimed.changed.is_empty() {
+            postgres::touch_apps(slot.get(&self.0.url).await?, &claimed.changed).await?;
+        }
+        if claimed.holds.is_empty() {
+            return Ok(());
+        }
         let c = slot.get(&self.0.url).await?;
         postgres::hold_apps(c, &claimed.holds).await?;
         claimed.next_due = postgres::next_due(c).await?;
@@ -132,15 +167,16 @@ impl Store {
             Either::Sqlite(c) => sqlite::due_lanes(c, now, &busy, MAX_LANES)?,
             Either::Postgres(c) => postgres::due_lanes(c, now, &busy, MAX_LANES).await?,
         };
-        let mut quotas = if due.is_empty() {
-            HashMap::new()
+        let mut grants = if due.is_empty() {
+            Grants::default()
         } else {
             let apps = self.apps_of(conn, &due).await?;
             self.grant(&due, &apps, now)
         };
-        let taken = self.take(conn, &mut quotas, now).await;
-        self.give_back(&quotas);
+        let taken = self.take(conn, &mut grants, now).await;
+        self.give_back(&grants.quotas);
         let (leases, holds) = taken?;
+        let changed = grants.changed;
         let next_due = match conn {
             Either::Sqlite(c) => sqlite::next_due(c),
             Either::Postgres(c) => postgres::next_due(c).await,
@@ -148,7 +184,7 @@ impl Store {
         match next_due {
             Ok(next_due) => {
                 let more = next_due.is_some_and(|due| due <= now);
-                Ok(Claimed { count: leases.len(), next_due, more, leases, holds })
+                Ok(Claimed { count: leases.len(), next_due, more, leases, holds, changed })
             }
             Err(error) => {
                 self.0.slots.withdraw(&leases);
@@ -177,16 +213,17 @@ impl Store {
         Ok(apps)
     }
 
-    /// Takes slots for each due endpoint: an even share, inside its cap and its rate.
+    /// Takes slots for each due endpoint whose gate lets it: an even share, inside its cap and its
+    /// rate.
     fn grant(
         &self,
         due: &[DueLane],
         apps: &HashMap<AppId, Arc<AppRoutes>>,
         now: Timestamp,
-    ) -> HashMap<EndpointId, Quota> {
+    ) -> Grants {
         let share = (MAX_CLAIM / u32::try_from(due.len()).unwrap_or(MAX_CLAIM).max(1)).max(1);
         let mut by_app: HashMap<AppId, u32> = HashMap::new();
-        let mut quotas = HashMap::new();
+        let mut grants = Grants::default();
         let slots = &self.0.slots;
         let mut lanes = slots.lock();
         for lane in due {
@@ -194,9 +231,28 @@ impl Store {
             let (Ok(app_id), Ok(endpoint_id)) = ids else { continue };
             let Some(app) = apps.get(&app_id) else { continue };
             let Some(route) = app.route(&endpoint_id) else { continue };
+            if (lane.drains > 0) != route.drains {
+                grants.changed.push(app_id);
+            }
+            let gate = route.gate(now);
+            let drains =
+                if lane.drains == HELD && gate == Gate::Open { now.0 } else { lane.drains };
+            let allowed = match gate {
+                Gate::Open => u32::MAX,
+                Gate::Probe => {
+                    route.thresholds.probes.saturating_sub(lanes.in_flight_of(&endpoint_id))
+                }
+                Gate::Held { .. } => 0,
+            };
+            if allowed == 0 {
+                grants.hold(endpoint_id, app_id, gate, drains, now);
+                continue;
+            }
+            lanes.release_older(&endpoint_id, now);
             let cap = slots.cap(route);
-            let mut limit = share;
-            if let Some(rate) = route.throttle_rate {
+            let mut limit = share.min(allowed);
+            let rate = rate_of(route, drains > 0);
+            if let Some(rate) = rate.into_iter().chain(route.throttle_rate).min() {
                 limit = limit.min(per_step(rate));
             }
             if let Some(rate) = app.throttle_rate {
@@ -214,28 +270,38 @@ impl Store {
                 *left -= u32::try_from(granted.len()).unwrap_or(*left);
             }
             if !granted.is_empty() {
-                let quota = Quota { route: route.clone(), app: app.clone(), granted, taken: 0 };
-                quotas.insert(endpoint_id, quota);
+                let quota = Quota {
+                    route: route.clone(),
+                    app: app.clone(),
+                    granted,
+                    taken: 0,
+                    probe: gate == Gate::Probe,
+                    drains,
+                    rate,
+                };
+                grants.quotas.insert(endpoint_id, quota);
             }
         }
-        quotas
+        grants
     }
 
     /// Leases up to each quota, reads the payloads, and moves the lanes on.
     async fn take(
         &self,
         conn: &mut Conn<'_>,
-        quotas: &mut HashMap<EndpointId, Quota>,
+        grants: &mut Grants,
         now: Timestamp,
     ) -> Result<(Vec<Lease>, Vec<(AppId, Timestamp)>)> {
-        if quotas.is_empty() {
+        if grants.quotas.is_empty() && grants.held.is_empty() && grants.changed.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
+        let quotas = &mut grants.quotas;
         let until = now.plus_ms(LEASE_MS);
         let limits: Vec<(EndpointId, u32)> =
             quotas.iter().map(|(endpoint, quota)| (*endpoint, quota.limit())).collect();
         let request = Request { limits: &limits, now, until, node: self.0.node };
         let taken: Vec<Taken> = match conn {
+            _ if limits.is_empty() => Vec::new(),
             Either::Sqlite(c) => sqlite::take(c, &request)?,
             Either::Postgres(c) => postgres::take(c, &request).await?,
         };
@@ -256,6 +322,7 @@ impl Store {
                 attempts: rows::count(row.attempts),
                 trigger: Trigger::from_code(row.trigger),
                 until,
+                probe: quota.probe,
                 admission,
                 held_bytes: envelope.payload.as_ref().map_or(0, Bytes::len),
                 envelope,
@@ -267,12 +334,20 @@ impl Store {
             let held = holds.iter().find(|(app, _)| *app == quota.app.app_id);
             quota.hold_until(now).max(held.map(|(_, until)| *until).unwrap_or_default())
         };
-        let lanes: Vec<(EndpointId, Timestamp)> =
-            quotas.iter().map(|(id, quota)| (*id, hold_of(quota))).collect();
-        let moved = match conn {
-            Either::Sqlite(c) => {
-                sqlite::move_lanes(c, now, &lanes).and_then(|()| sqlite::hold_apps(c, &holds))
+        let mut lanes = std::mem::take(&mut grants.held);
+        for (endpoint_id, quota) in quotas.iter() {
+            let is_empty = quota.drains > 0 && quota.taken < quota.granted.len();
+            if is_empty {
+                grants.changed.push(quota.app.app_id);
             }
+            let (hold_until, drains) = (hold_of(quota), if is_empty { 0 } else { quota.drains });
+            lanes.push(LaneMove { endpoint_id: *endpoint_id, hold_until, drains });
+        }
+        let changed = &grants.changed;
+        let moved = match conn {
+            Either::Sqlite(c) => sqlite::move_lanes(c, now, &lanes)
+                .and_then(|()| sqlite::hold_apps(c, &holds))
+                .and_then(|()| sqlite::touch_apps(c, changed)),
             Either::Postgres(c) => postgres::move_lanes(c, now, &lanes).await,
         };
         if let Err(error) = moved {
@@ -306,13 +381,45 @@ impl Quota {
         u32::try_from(self.granted.len()).unwrap_or(u32::MAX)
     }
 
-    /// A throttled endpoint waits as long as what it got takes at its rate.
+    /// A lane with a rate waits as long as what it got takes at that rate. A probed one waits for
+    /// what its probes come to, on every node; their outcome frees it.
     fn hold_until(&self, now: Timestamp) -> Timestamp {
-        match self.route.endpoint.throttle_rate {
+        if self.probe && self.taken > 0 {
+            return now.plus_ms(LEASE_MS);
+        }
+        match self.rate {
             Some(rate) if self.taken > 0 => now.plus_ms(ms_at_rate(self.taken, rate)),
             _ => Timestamp::ZERO,
         }
     }
+}
+
+impl Grants {
+    /// A lane that is due and gets nothing: held by its gate, or with all its probes out.
+    fn hold(
+        &mut self,
+        endpoint_id: EndpointId,
+        app_id: AppId,
+        gate: Gate,
+        drains: i64,
+        now: Timestamp,
+    ) {
+        let Gate::Held { until, .. } = gate else {
+            let hold_until = now.plus_ms(PROBES_OUT_MS);
+            self.held.push(LaneMove { endpoint_id, hold_until, drains });
+            return;
+        };
+        if drains == 0 {
+            self.changed.push(app_id);
+        }
+        self.held.push(LaneMove { endpoint_id, hold_until: until, drains: HELD });
+    }
+}
+
+/// The rate of the endpoint itself: its own, and that of a drain if it is drained.
+fn rate_of(route: &Route, drains: bool) -> Option<u32> {
+    let drain = drains.then_some(route.thresholds.drain_rate);
+    route.endpoint.throttle_rate.into_iter().chain(drain).min()
 }
 
 /// The same for apps with a rate: all their lanes wait.

@@ -8,6 +8,7 @@
 //!
 //! `sqlite.rs` and `postgres.rs` hold the twin statements: same names, same order.
 
+mod apart;
 mod checkpoint;
 pub(crate) mod claim;
 pub(crate) mod ingest;
@@ -84,7 +85,7 @@ pub(crate) fn spawn(store: &Store, work: Work) {
             let closing = work.closing.clone();
             writers.spawn(checkpoints.clone().run(pools.checkpoints.clone(), closing));
             // On a thread of its own: statements and flushes block it.
-            let (runtime, store) = (Handle::current(), store.clone());
+            let (runtime, store) = (Handle::current(), store.downgrade());
             writers.spawn_blocking(move || {
                 runtime.block_on(writer::run_sqlite(store, work, checkpoints))
             });

@@ -11,7 +11,7 @@ use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 
 use super::ingest::{Answer, Apps, Known, NewMessage, PublishError, Published, Seen};
 use crate::routes::AppRoutes;
-use crate::{Envelope, LEASE_MS, Lease, Route, Store};
+use crate::{Envelope, Gate, LEASE_MS, Lease, Route, Store};
 
 /// What will be inserted, and what each caller will be told.
 pub(crate) struct Plan {
@@ -177,7 +177,8 @@ impl Planner<'_> {
         let endpoint = &route.endpoint;
         let may_start = due <= now
             && self.store.0.delivers
-            && endpoint.paused_at.is_none()
+            && route.gate(now) == Gate::Open
+            && !route.drains
             && route.throttle_rate.is_none();
         let held_bytes = message.payload.len();
         let admission = if may_start {
@@ -198,6 +199,7 @@ impl Planner<'_> {
                 attempts: 0,
                 trigger: Trigger::Scheduled,
                 until,
+                probe: false,
                 admission,
                 held_bytes,
             });

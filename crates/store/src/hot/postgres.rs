@@ -9,7 +9,7 @@ use model::attempt::ErrorKind;
 use model::{AppId, DeliveryId, EndpointId, MessageId, Timestamp};
 use sqlx::PgConnection;
 
-use super::claim::{Content, DueLane, Request, Taken};
+use super::claim::{Content, DueLane, LaneMove, Request, Taken};
 use super::ingest::{Known, NewMessage};
 use super::plan::Plan;
 use super::settle::{HOUR_MS, Job, Settlement};
@@ -17,8 +17,9 @@ use crate::Result;
 use crate::routes::AppVersion;
 use crate::rows;
 
-const APP_VERSIONS: &str = "select id, uid, version, throttle_rate from app \
-    where id = any($1) or uid = any($1)";
+const APP_VERSIONS: &str = "select id, uid, \
+    version + (select version from instance_version where name = 'routes') as version, \
+    throttle_rate from app where id = any($1) or uid = any($1)";
 
 pub(crate) async fn app_versions(c: &mut PgConnection, names: &[&str]) -> Result<Vec<AppVersion>> {
     Ok(sqlx::query_as(APP_VERSIONS).bind(names).fetch_all(c).await?)
@@ -209,7 +210,7 @@ pub(crate) async fn settle(
 // Lanes that another process is claiming from are left to it. Lanes of an app with a rate are
 // held until the same moment; the one served last comes last. The busy ones are a hashed subplan:
 // `<> all` of a parameter would compare each due lane with each of them.
-const DUE_LANES: &str = "select endpoint_id, app_id from lane \
+const DUE_LANES: &str = "select endpoint_id, app_id, drains from lane \
     where greatest(next_due_at, hold_until) <= $1 \
     and endpoint_id not in (select busy.id from unnest($2::text[]) busy (id)) \
     order by greatest(next_due_at, hold_until), next_due_at limit $3 for update skip locked";
@@ -255,20 +256,24 @@ pub(crate) async fn contents(c: &mut PgConnection, ids: &[&str]) -> Result<Vec<C
 
 // A lane that was served goes to the end of the line, however old its backlog is.
 const MOVE_LANES: &str = "update lane set hold_until = greatest(lane.hold_until, s.hold_until), \
+    drains = case when s.drains > 1 and s.drains < coalesce((select min(due_at) from delivery \
+    where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807) then 0 \
+    else s.drains end, \
     next_due_at = greatest($3, coalesce((select min(due_at) from delivery \
     where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807)) \
-    from unnest($1::text[], $2::bigint[]) s (endpoint_id, hold_until) \
+    from unnest($1::text[], $2::bigint[], $4::bigint[]) s (endpoint_id, hold_until, drains) \
     where lane.endpoint_id = s.endpoint_id";
 
 pub(crate) async fn move_lanes(
     c: &mut PgConnection,
     now: Timestamp,
-    lanes: &[(EndpointId, Timestamp)],
+    lanes: &[LaneMove],
 ) -> Result<()> {
     sqlx::query(MOVE_LANES)
-        .bind(column(lanes, |(endpoint, _)| endpoint.as_str()))
-        .bind(column(lanes, |(_, hold)| hold.0))
+        .bind(column(lanes, |lane| lane.endpoint_id.as_str()))
+        .bind(column(lanes, |lane| lane.hold_until.0))
         .bind(now.0)
+        .bind(column(lanes, |lane| lane.drains))
         .execute(c)
         .await?;
     Ok(())
@@ -287,6 +292,15 @@ pub(crate) async fn hold_apps(c: &mut PgConnection, apps: &[(AppId, Timestamp)])
         .bind(column(apps, |(_, hold)| hold.0))
         .execute(c)
         .await?;
+    Ok(())
+}
+
+const TOUCH_APPS: &str = "with k as (select id from app where id = any($1) order by id for update) \
+    update app set version = version + 1 from k where app.id = k.id";
+
+/// Tells every route cache that something of these apps changed.
+pub(crate) async fn touch_apps(c: &mut PgConnection, apps: &[AppId]) -> Result<()> {
+    sqlx::query(TOUCH_APPS).bind(column(apps, AppId::as_str)).execute(c).await?;
     Ok(())
 }
 

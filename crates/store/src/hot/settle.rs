@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use model::attempt::Attempt;
+use model::concurrency::Effort;
 use model::delivery::State;
 use model::{AppId, DeliveryId, EndpointId, Timestamp};
 use tokio::sync::oneshot;
@@ -72,6 +73,11 @@ impl Settlement {
         }
     }
 
+    /// What this says about how much the endpoint can take.
+    pub(crate) fn effort(&self) -> Effort {
+        self.attempt.as_ref().map_or(Effort::Nothing, Effort::from)
+    }
+
     pub(crate) fn due_at(&self, now: Timestamp) -> Timestamp {
         match self.after {
             After::RetryAt(due) => due,
@@ -92,6 +98,13 @@ pub(crate) struct Job {
     pub answer: oneshot::Sender<bool>,
 }
 
+impl Job {
+    pub fn new(settlement: Settlement, answer: oneshot::Sender<bool>) -> Result<Self> {
+        let detail = settlement.attempt.as_ref().map(|attempt| rows::to_json(&attempt.detail));
+        Ok(Self { detail: detail.transpose()?, settlement, answer })
+    }
+}
+
 impl Store {
     /// Writes down what became of a delivery; false when its lease was lost.
     ///
@@ -99,8 +112,7 @@ impl Store {
     /// When the store is shutting down.
     pub async fn settle(&self, settlement: Settlement) -> Result<bool> {
         let (answer, answered) = oneshot::channel();
-        let detail = settlement.attempt.as_ref().map(|attempt| rows::to_json(&attempt.detail));
-        let job = Job { detail: detail.transpose()?, settlement, answer };
+        let job = Job::new(settlement, answer)?;
         self.0.hot.settle.send(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)
     }

@@ -14,7 +14,7 @@ use model::{AppId, DeliveryId, EndpointId, Timestamp};
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::claim::{Content, DueLane, Request, Taken};
+use super::claim::{Content, DueLane, LaneMove, Request, Taken};
 use super::ingest::{Known, NewMessage};
 use super::plan::{Plan, PlannedDelivery, PlannedMessage};
 use super::settle::{HOUR_MS, Job, Settlement};
@@ -57,8 +57,9 @@ impl ToSql for Sql<Timestamp> {
     }
 }
 
-const APP_VERSIONS: &str =
-    "select id, uid, version, throttle_rate from app where id = ?1 or uid = ?1";
+const APP_VERSIONS: &str = "select id, uid, \
+    version + (select version from instance_version where name = 'routes'), throttle_rate \
+    from app where id = ?1 or uid = ?1";
 
 pub(crate) fn app_versions(c: &Connection, names: &[&str]) -> Result<Vec<AppVersion>> {
     let mut statement = c.prepare_cached(APP_VERSIONS)?;
@@ -299,7 +300,7 @@ fn insert_attempt(
 }
 
 // Lanes of an app with a rate are held until the same moment; the one served last comes last.
-const DUE_LANES: &str = "select endpoint_id, app_id from lane \
+const DUE_LANES: &str = "select endpoint_id, app_id, drains from lane \
     where max(next_due_at, hold_until) <= ?1 order by max(next_due_at, hold_until), next_due_at";
 
 pub(crate) fn due_lanes(
@@ -315,7 +316,7 @@ pub(crate) fn due_lanes(
     while due.len() < limit
         && let Some(row) = rows.next()?
     {
-        let lane = DueLane { endpoint_id: row.get(0)?, app_id: row.get(1)? };
+        let lane = DueLane { endpoint_id: row.get(0)?, app_id: row.get(1)?, drains: row.get(2)? };
         if !busy.contains(lane.endpoint_id.as_str()) {
             due.push(lane);
         }
@@ -368,19 +369,18 @@ pub(crate) fn contents(c: &Connection, ids: &[&str]) -> Result<Vec<Content>> {
 }
 
 // A lane that was served goes to the end of the line, however old its backlog is.
-const MOVE_LANE: &str = "update lane set hold_until = max(hold_until, ?2), \
+const MOVE_LANE: &str = "update lane set hold_until = max(hold_until, ?2), drains = case \
+    when ?4 > 1 and ?4 < coalesce((select min(due_at) from delivery \
+    where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807) then 0 else ?4 end, \
     next_due_at = max(?3, coalesce((select min(due_at) from delivery \
     where endpoint_id = lane.endpoint_id and state = 0), 9223372036854775807)) \
     where endpoint_id = ?1";
 
-pub(crate) fn move_lanes(
-    c: &Connection,
-    now: Timestamp,
-    lanes: &[(EndpointId, Timestamp)],
-) -> Result<()> {
+pub(crate) fn move_lanes(c: &Connection, now: Timestamp, lanes: &[LaneMove]) -> Result<()> {
     let mut statement = c.prepare_cached(MOVE_LANE)?;
-    for (endpoint, hold_until) in lanes {
-        statement.execute(params![Sql(endpoint), Sql(*hold_until), Sql(now)])?;
+    for lane in lanes {
+        let values = params![Sql(&lane.endpoint_id), Sql(lane.hold_until), Sql(now), lane.drains];
+        statement.execute(values)?;
     }
     Ok(())
 }
@@ -391,6 +391,16 @@ pub(crate) fn hold_apps(c: &Connection, apps: &[(AppId, Timestamp)]) -> Result<(
     let mut statement = c.prepare_cached(HOLD_APP)?;
     for (app, hold_until) in apps {
         statement.execute(params![Sql(app), Sql(*hold_until)])?;
+    }
+    Ok(())
+}
+
+const TOUCH_APP: &str = "update app set version = version + 1 where id = ?1";
+
+/// Tells every route cache that something of these apps changed.
+pub(crate) fn touch_apps(c: &Connection, apps: &[AppId]) -> Result<()> {
+    for app in apps {
+        c.prepare_cached(TOUCH_APP)?.execute([Sql(app)])?;
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::checkpoint::Checkpoints;
-use super::{Conn, MAX_BATCH, Work, claim, ingest, settle, sqlite};
+use super::{Conn, MAX_BATCH, Work, apart, claim, ingest, settle, sqlite};
 use crate::db::{BUSY_TIMEOUT, Either, SqlitePools};
-use crate::{LEASE_MS, Result, Store};
+use crate::{LEASE_MS, Result, Store, WeakStore};
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const MAX_RETRIES: u64 = LEASE_MS / 100;
@@ -114,6 +114,8 @@ struct Batch {
     ingests: Vec<ingest::Job>,
     settlements: Vec<settle::Job>,
     claim: Option<claim::Job>,
+    /// Some of the settlements were refused before: they are written apart.
+    apart: bool,
 }
 
 impl Batch {
@@ -135,8 +137,7 @@ fn ingest_size(job: &ingest::Job) -> usize {
     job.messages.len()
 }
 
-pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkpoints) {
-    let Either::Sqlite(pools) = store.db() else { return };
+pub(super) async fn run_sqlite(store: WeakStore, mut work: Work, checkpoints: Checkpoints) {
     let mut pen = Pen::default();
     let mut batch = Batch::default();
     let mut retries = 0;
@@ -155,6 +156,9 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
                 else => return,
             }
         }
+        // Whoever waits for an answer has the store.
+        let Some(store) = store.upgrade() else { return };
+        let Either::Sqlite(pools) = store.db() else { return };
         batch.fill(&store, &mut work);
         if batch.is_empty() {
             if *work.closing.borrow() {
@@ -162,7 +166,8 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
             }
             continue;
         }
-        let kept = flush(&store, pools, &mut pen, std::mem::take(&mut batch)).await;
+        let Kept { settlements: kept, refused } =
+            flush(&store, pools, &mut pen, std::mem::take(&mut batch)).await;
         if let Some(connection) = &pen.connection {
             checkpoints.committed(connection);
         }
@@ -174,7 +179,11 @@ pub(super) async fn run_sqlite(store: Store, mut work: Work, checkpoints: Checkp
         } else {
             retries += 1;
             batch.settlements = kept;
-            tokio::time::sleep(RETRY_PAUSE).await;
+            batch.apart = refused;
+            // What is refused is not wanted any more a moment later.
+            if !refused {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
         }
         batch.fill(&store, &mut work);
         if batch.is_empty() || pools.somebody_waits() {
@@ -203,28 +212,36 @@ impl Pen {
     }
 }
 
+/// Settlements that are not written yet.
+#[derive(Default)]
+struct Kept {
+    settlements: Vec<settle::Job>,
+    /// The database does not want one of them.
+    refused: bool,
+}
+
 /// One transaction for everything. Gives the settlements back when it failed.
-async fn flush(
-    store: &Store,
-    pools: &SqlitePools,
-    pen: &mut Pen,
-    batch: Batch,
-) -> Vec<settle::Job> {
-    let Batch { ingests, settlements, claim } = batch;
-    let parts = Parts { ingests: &ingests, settlements: &settlements, claims: claim.is_some() };
+async fn flush(store: &Store, pools: &SqlitePools, pen: &mut Pen, batch: Batch) -> Kept {
+    let Batch { ingests, settlements, claim, apart } = batch;
+    let claims = claim.is_some();
+    let parts = Parts { ingests: &ingests, settlements: &settlements, claims, apart };
     let mut written = Written::default();
     match write(store, pools, pen, &parts, &mut written).await {
         Ok(()) => {
             if let Some(applied) = written.applied {
                 ingest::finish(store, ingests, applied);
             }
-            settle::finish(store, settlements, &written.ours);
+            match written.apart {
+                Some(ours) => apart::finish(store, settlements, &ours),
+                None => settle::finish(store, settlements, &written.ours),
+            }
             if let (Some(answer), Some(claimed)) = (claim, written.claimed) {
                 let _ = answer.send(store.finish_claim(claimed, Ok(())));
             }
-            Vec::new()
+            Kept::default()
         }
         Err(error) => {
+            let refused = error.is_refusal();
             let (ingested, settled) = (ingests.len(), settlements.len());
             tracing::error!(%error, ingests = ingested, settlements = settled, "batch not written");
             // Closed, it rolls back.
@@ -234,7 +251,7 @@ async fn flush(
                 let claimed = written.claimed.unwrap_or_default();
                 let _ = answer.send(store.finish_claim(claimed, Err(error)));
             }
-            settlements
+            Kept { settlements, refused }
         }
     }
 }
@@ -244,6 +261,7 @@ struct Parts<'a> {
     ingests: &'a [ingest::Job],
     settlements: &'a [settle::Job],
     claims: bool,
+    apart: bool,
 }
 
 /// What was written, as far as it got.
@@ -251,6 +269,8 @@ struct Parts<'a> {
 struct Written {
     applied: Option<ingest::Applied>,
     ours: Vec<bool>,
+    /// In the place of `ours`, when they were written apart.
+    apart: Option<Vec<Option<bool>>>,
     claimed: Option<claim::Claimed>,
 }
 
@@ -264,7 +284,11 @@ async fn write(
     let connection = pen.take(pools).await?;
     connection.execute_batch("begin immediate")?;
     let mut conn: Conn<'_> = Either::Sqlite(&mut *connection);
-    written.ours = settle::apply(store, &mut conn, parts.settlements).await?;
+    if parts.apart {
+        written.apart = Some(apart::apply(store, &mut conn, parts.settlements).await?);
+    } else {
+        written.ours = settle::apply(store, &mut conn, parts.settlements).await?;
+    }
     if !parts.ingests.is_empty() {
         written.applied = Some(ingest::apply(store, &mut conn, parts.ingests).await?);
     }
@@ -277,22 +301,23 @@ async fn write(
 /// One connection for ingests, one for settlements: they commit side by side. More of them would
 /// only share the same work out in smaller batches, and a batch costs more than a row.
 pub(crate) fn spawn_postgres(store: &Store, work: Work, writers: &mut JoinSet<()>) {
-    writers.spawn(ingest_postgres(store.clone(), work.ingest, work.closing.clone()));
-    writers.spawn(settle_postgres(store.clone(), work.settle, work.closing));
+    writers.spawn(ingest_postgres(store.downgrade(), work.ingest, work.closing.clone()));
+    writers.spawn(settle_postgres(store.downgrade(), work.settle, work.closing));
 }
 
 async fn ingest_postgres(
-    store: Store,
+    store: WeakStore,
     mut queue: mpsc::Receiver<ingest::Job>,
     mut closing: watch::Receiver<bool>,
 ) {
     let mut connection = HotConnection::default();
     loop {
-        let most = || store.0.slots.most_ingests();
+        let most = || store.upgrade().map_or(1, |store| store.0.slots.most_ingests());
         let jobs = next_batch(&mut queue, &mut closing, most, ingest_size).await;
         if jobs.is_empty() {
             return;
         }
+        let Some(store) = store.upgrade() else { return };
         let applied = match connection.get(&store.0.url).await {
             Ok(c) => ingest::apply(&store, &mut Either::Postgres(c), &jobs).await,
             Err(error) => Err(error),
@@ -309,7 +334,7 @@ async fn ingest_postgres(
 }
 
 async fn settle_postgres(
-    store: Store,
+    store: WeakStore,
     mut queue: mpsc::Receiver<settle::Job>,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -319,23 +344,50 @@ async fn settle_postgres(
         if jobs.is_empty() {
             return;
         }
-        let mut pending = Some(jobs);
-        for _ in 0..MAX_RETRIES {
-            let Some(jobs) = pending.take() else { break };
-            let ours = match connection.get(&store.0.url).await {
-                Ok(c) => settle::apply(&store, &mut Either::Postgres(c), &jobs).await,
-                Err(error) => Err(error),
-            };
-            match ours {
-                Ok(ours) => settle::finish(&store, jobs, &ours),
-                Err(error) => {
-                    tracing::error!(%error, settlements = jobs.len(), "batch not settled");
-                    connection.discard();
-                    pending = Some(jobs);
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-            }
-        }
-        settle::give_up(&store, &pending.unwrap_or_default());
+        let Some(store) = store.upgrade() else { return };
+        settle_batch(&store, &mut connection, jobs).await;
     }
+}
+
+/// Tries for as long as the leases can live.
+async fn settle_batch(store: &Store, connection: &mut HotConnection, jobs: Vec<settle::Job>) {
+    let mut is_refused = false;
+    for _ in 0..MAX_RETRIES {
+        let error = if is_refused {
+            match settle_apart(store, connection, &jobs).await {
+                Ok(ours) => return apart::finish(store, jobs, &ours),
+                Err(error) => error,
+            }
+        } else {
+            match settle_together(store, connection, &jobs).await {
+                Ok(ours) => return settle::finish(store, jobs, &ours),
+                Err(error) => error,
+            }
+        };
+        tracing::error!(%error, settlements = jobs.len(), "batch not settled");
+        connection.discard();
+        is_refused = error.is_refusal();
+        if !is_refused {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+    settle::give_up(store, &jobs);
+}
+
+async fn settle_together(
+    store: &Store,
+    connection: &mut HotConnection,
+    jobs: &[settle::Job],
+) -> Result<Vec<bool>> {
+    let connection = connection.get(&store.0.url).await?;
+    settle::apply(store, &mut Either::Postgres(connection), jobs).await
+}
+
+async fn settle_apart(
+    store: &Store,
+    connection: &mut HotConnection,
+    jobs: &[settle::Job],
+) -> Result<Vec<Option<bool>>> {
+    let connection = connection.get(&store.0.url).await?;
+    apart::apply(store, &mut Either::Postgres(connection), jobs).await
 }

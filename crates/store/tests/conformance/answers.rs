@@ -34,6 +34,23 @@ on_both! {
         assert_eq!(db.begin_answer("done", "b").await.unwrap(), AnswerState::New);
     }
 
+    async fn a_remembered_key_is_remembered_until_its_time_is_over(db: TestStore) {
+        let until = db.clock.now().plus_ms(1_000);
+        assert!(db.remember(ODD, until).await.unwrap());
+        assert!(!db.remember(ODD, until.plus_ms(9_000)).await.unwrap());
+        assert!(db.remember("other", until).await.unwrap());
+        let (one, two) = tokio::join!(db.remember("race", until), db.remember("race", until));
+        assert_ne!(one.unwrap(), two.unwrap());
+        db.advance_ms(999);
+        assert!(!db.remember(ODD, until).await.unwrap());
+        db.advance_ms(1);
+        assert!(db.remember(ODD, until.plus_ms(1)).await.unwrap());
+        assert!(!db.remember(ODD, until).await.unwrap());
+        db.advance_ms(1);
+        while db.delete_expired_answers().await.unwrap() {}
+        assert!(db.remember(ODD, until.plus_ms(9)).await.unwrap());
+    }
+
     async fn expired_answers_are_deleted(db: TestStore) {
         assert!(!db.delete_expired_answers().await.unwrap());
         for key in ["a", "b"] {

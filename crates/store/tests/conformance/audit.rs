@@ -219,7 +219,10 @@ on_both! {
                 assert!(db.erase_payload(app, sent.message, &who).await.unwrap());
         );
         let known = entries(&db).await.len();
-        let made = db.resend(app, live, sent.message, &who).await.unwrap();
+        let made = {
+            let wish = store::Resend::new(app, live, sent.message);
+            db.resend(&wish, &who).await.unwrap().expect("a delivery")
+        };
         let (entry, _) = newest(&db, known, &who).await;
         assert_eq!((entry.action.as_str(), entry.target), ("delivery.resend", made.to_string()));
         let parent = &entry.after.unwrap()["parentId"];
@@ -278,7 +281,7 @@ on_both! {
             message.payload = r#"{"a":"hidden-payload"}"#.into();
         });
         let message = published.await.id;
-        db.resend(app, hook.id, message, &by()).await.unwrap();
+        crate::world::resend(&db, app, hook.id, message).await;
         db.erase_payload(app, message, &by()).await.unwrap();
         db.delete_endpoint(app, hook.id, &by()).await.unwrap();
         assert_eq!(entries(&db).await.len(), 7);

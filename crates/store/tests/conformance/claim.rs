@@ -220,6 +220,8 @@ on_both! {
                     done += 1;
                 }
             }
+            // What piled up is drained step by step.
+            db.advance_ms(200);
         }
         assert_eq!(done, 23);
     }
@@ -278,8 +280,11 @@ async fn drain(store: &Store, started: &mut Started) -> Vec<DeliveryId> {
             let settlement = lease.settlement(None, After::Succeeded);
             assert!(store.settle(settlement).await.unwrap());
         }
-        if claimed.count == 0 && !claimed.more {
-            return done;
+        match claimed.next_due {
+            None if claimed.count == 0 => return done,
+            // What piled up is drained step by step.
+            Some(due) if claimed.count == 0 && !claimed.more => store.clock().advance_to(due),
+            _ => {}
         }
         tokio::task::yield_now().await;
     }

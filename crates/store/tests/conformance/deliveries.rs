@@ -7,8 +7,8 @@ use testkit::test_store::{attempt, new_message};
 use testkit::{TestStore, on_both};
 
 use crate::world::{
-    app_with_endpoint, claim_all, delivery_of, keys, pages, publish, settle, settled, state_of,
-    walk,
+    app_with_endpoint, claim_all, delivery_of, keys, pages, publish, resend, settle, settled,
+    state_of, walk,
 };
 
 async fn list(db: &TestStore, app: AppId, query: DeliveryQuery) -> Vec<DeliveryRow> {
@@ -48,6 +48,8 @@ on_both! {
             attempts: 0,
             parent_id: None,
             root_id: None,
+            depth: 0,
+            replay_id: None,
             created_at: now,
             settled_at: None,
         };
@@ -248,17 +250,18 @@ on_both! {
         for _ in 0..2 {
             db.advance_ms(1);
             let parent = *chain.last().unwrap();
-            let id = db.resend(app, endpoint, message, &by()).await.unwrap();
+            let id = resend(&db, app, endpoint, message).await;
             let row = db.delivery_in_app(app, id).await.unwrap().unwrap().delivery;
             assert_eq!((row.state, row.trigger), (State::Queued, Trigger::Manual));
             assert_eq!((row.parent_id, row.root_id), (Some(parent), Some(chain[0])));
+            assert_eq!(row.depth as usize, chain.len());
             chain.push(id);
         }
         assert_eq!(claim_all(&db).await, 2, "the automatic chain waits for its own time");
         let resent = started.next().await;
         assert_eq!((resent.trigger, resent.attempts), (Trigger::Manual, 0));
         let other = db.endpoint(app).await;
-        let to_other = db.resend(app, other, message, &by()).await.unwrap();
+        let to_other = resend(&db, app, other, message).await;
         let row = db.delivery_in_app(app, to_other).await.unwrap().unwrap().delivery;
         assert_eq!((row.parent_id, row.root_id), (None, None));
         assert_eq!(db.deliveries_of_message(app, message).await.unwrap().len(), 4);

@@ -24,7 +24,7 @@ fn full(db: &TestStore, app: AppId) -> Endpoint {
     endpoint.max_in_flight = Some(1);
     endpoint.metadata = [(ODD.to_owned(), "\0".to_owned())].into();
     endpoint.headers = [("x-key".to_owned(), ODD.to_owned())].into();
-    endpoint.disabled = Some(Disabled { at: now.plus_ms(1), reason: DisabledReason::Gone });
+    endpoint.disabled = Some(Disabled::new(now.plus_ms(1), DisabledReason::Gone));
     endpoint.paused_at = Some(now.plus_ms(2));
     endpoint.retry_schedule = Some("0s,1500ms,2h,7d".parse().unwrap());
     endpoint.body_signature = Some(BodySignature { header: "X-Hub-Signature-256".to_owned() });
@@ -114,7 +114,7 @@ on_both! {
         assert!(db.disable_endpoint_if_enabled(app, id, DisabledReason::Gone, &by()).await.unwrap());
         assert!(!db.disable_endpoint_if_enabled(app, id, DisabledReason::ByHand, &by()).await.unwrap());
         let disabled = find(&db, app, id.as_str()).await.unwrap().disabled;
-        assert_eq!(disabled, Some(Disabled { at: db.clock.now(), reason: DisabledReason::Gone }));
+        assert_eq!(disabled, Some(Disabled::new(db.clock.now(), DisabledReason::Gone)));
         assert_eq!(db.message(app).await.outcome, Outcome::AllDisabled);
         assert_eq!(claim_all(&db).await, 0);
         db.change(app, id, |endpoint| endpoint.disabled = None).await;

@@ -2,16 +2,28 @@
 //! back; connections are cut.
 
 use model::delivery::State;
-use store::{After, PublishError};
+use model::{AppId, Timestamp};
+use store::{After, PublishError, Store};
 use testkit::server::PATIENCE;
-use testkit::test_store::{ENDPOINT_MAX_IN_FLIGHT, Started, new_message};
+use testkit::test_store::{ENDPOINT_MAX_IN_FLIGHT, Started, attempt, new_message};
 use testkit::{TestStore, on_both};
+use tokio::task::JoinSet;
 
 use crate::world::{app_with_endpoint, execute, publish, raw, settle, state_of};
 
 const ROUNDS: u32 = 2 * ENDPOINT_MAX_IN_FLIGHT;
 const CUT_HOT: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
     where datname = current_database() and application_name = 'doorbell hot'";
+const CUT_ALL: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
+    where datname = current_database() and pid <> pg_backend_pid()";
+/// Attempts with this status are not taken at all, those with this body only without it.
+const REFUSED_STATUS: u16 = 299;
+const REFUSED_BODY_STATUS: u16 = 298;
+const REFUSE_POSTGRES: &str = "alter table attempt add constraint refuse \
+    check (status_code is distinct from 299 and response_body is distinct from 'refused')";
+const REFUSE_SQLITE: &str = "create trigger refuse before insert on attempt \
+    when new.status_code = 299 or new.response_body = cast('refused' as blob) \
+    begin select raise(abort, 'refused'); end";
 const CUT_NODES: &str = "select pg_terminate_backend(pid) from pg_stat_activity \
     where datname = current_database() and application_name = 'doorbell node'";
 
@@ -89,6 +101,62 @@ on_both! {
         assert!(settled);
         assert_eq!(state_of(&db, app, &lease).await, State::Succeeded);
     }
+
+    async fn an_outcome_that_is_refused_keeps_no_other_waiting(db: TestStore) {
+        let mut started = db.started();
+        let (app, _) = app_with_endpoint(&db).await;
+        let refuse = if db.database.is_postgres() { REFUSE_POSTGRES } else { REFUSE_SQLITE };
+        execute(&db, refuse).await;
+        publish(&db, app, 6).await;
+        let mut settling = JoinSet::new();
+        let mut leases = Vec::new();
+        for status in [200, 200, REFUSED_STATUS, 200, REFUSED_BODY_STATUS, 200] {
+            let lease = started.next().await;
+            let mut made = attempt(&lease, db.clock.now(), Some(status));
+            if status == REFUSED_BODY_STATUS {
+                made.status_code = Some(200);
+                made.response_body = b"refused".to_vec();
+            }
+            let settlement = lease.settlement(Some(made), After::Succeeded);
+            let store: Store = (*db).clone();
+            settling.spawn(async move { (status, store.settle(settlement).await) });
+            leases.push((status, lease));
+        }
+        while let Some(settled) = settling.join_next().await {
+            let (status, settled) = settled.unwrap();
+            match status {
+                REFUSED_STATUS => assert!(settled.is_err()),
+                _ => assert!(settled.unwrap(), "{status}"),
+            }
+        }
+        for (status, lease) in &leases {
+            let expected =
+                if *status == REFUSED_STATUS { State::Leased } else { State::Succeeded };
+            assert_eq!(state_of(&db, app, lease).await, expected, "{status}");
+        }
+        let bodies = "select count(*) from attempt where length(response_body) = 0";
+        assert_eq!(raw::<i64>(&db, bodies).await, 1, "kept without what the database refused");
+        all_slots_are_free(&db, &mut started).await;
+    }
+
+    async fn a_store_that_is_dropped_keeps_no_process_from_ending(database: TestDatabase) {
+        let url = database.url().to_owned();
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            runtime.block_on(async {
+                let store = Store::open(testkit::test_store::options(&url)).await.unwrap();
+                store.migrate().await.unwrap();
+                let refused = store.ingest(new_message(AppId::floor(Timestamp(0)))).await;
+                assert_eq!(refused, Err(PublishError::AppNotFound));
+            });
+            // Waits for what runs on threads of its own.
+            drop(runtime);
+            ended.send(()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(PATIENCE), Ok(()));
+    }
 }
 
 mod cut_connections {
@@ -113,6 +181,53 @@ mod cut_connections {
                 while db.ingest(new_message(app)).await.is_err() {}
             };
             tokio::time::timeout(PATIENCE, published).await.expect("it recovers");
+        });
+    }
+
+    /// Every connection of every kind, again and again, while eight publish.
+    #[test]
+    fn lose_nothing_that_was_acknowledged() {
+        const PUBLISHERS: usize = 8;
+        const MESSAGES: usize = 40;
+        const CUTS: usize = 25;
+        run_test(async {
+            let db = TestStore::from_database(TestDatabase::postgres().await).await;
+            let (app, _) = app_with_endpoint(&db).await;
+            let mut publishers = JoinSet::new();
+            for _ in 0..PUBLISHERS {
+                let store: Store = (*db).clone();
+                publishers.spawn(async move {
+                    let (mut acknowledged, mut refused) = (Vec::new(), 0);
+                    while acknowledged.len() < MESSAGES {
+                        match store.ingest(new_message(app)).await {
+                            Ok(published) => acknowledged.push(published.id),
+                            Err(PublishError::Unavailable(_)) => refused += 1,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    (acknowledged, refused)
+                });
+            }
+            for _ in 0..CUTS {
+                execute(&db, CUT_ALL).await;
+            }
+            let mut refusals = 0;
+            for (acknowledged, refused) in publishers.join_all().await {
+                refusals += refused;
+                for id in acknowledged {
+                    let found = async {
+                        loop {
+                            // A read may meet a connection that was cut, too.
+                            match db.message_in_app(app, id.as_str()).await {
+                                Ok(found) => return found,
+                                Err(_) => tokio::task::yield_now().await,
+                            }
+                        }
+                    };
+                    assert!(found.await.is_some(), "{id} is lost");
+                }
+            }
+            assert!(refusals > 0, "nothing was cut");
         });
     }
 

@@ -85,7 +85,7 @@ on_both! {
         };
         assert_eq!(outcome().await, (Outcome::NoMatch, 0));
         let at = db.clock.now();
-        let disabled = Disabled { at, reason: DisabledReason::ByHand };
+        let disabled = Disabled::new(at, DisabledReason::ByHand);
         db.endpoint_with(app, |e| e.filter.event_types = vec!["other".to_owned()]).await;
         assert_eq!(outcome().await, (Outcome::NoMatch, 0));
         db.endpoint_with(app, |e| e.disabled = Some(disabled)).await;

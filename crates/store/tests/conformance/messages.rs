@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use model::message::{Message, Outcome};
+use model::retention::Day;
 use model::{AppId, MessageId};
-use store::{MessageFilter, MessageQuery, NewMessage};
+use store::{MessageFilter, MessageQuery, NewMessage, Scope};
 use testkit::by;
 use testkit::test_store::new_message;
 use testkit::{TestStore, on_both};
@@ -59,6 +60,8 @@ on_both! {
                 outcome: Outcome::NoMatch,
                 created_at: now,
                 payload_expires_at: message.payload_retention_ms.map(|ms| now.plus_ms(ms)),
+                replay_of: None,
+                changed: false,
             };
             assert_eq!(find(&db, app, published.id.as_str()).await, Some(expected));
         }
@@ -223,15 +226,17 @@ on_both! {
         let own = db.message_with(app, |it| it.payload_retention_ms = Some(9 * DAY_MS)).await.id;
         db.advance_ms(DAY_MS);
         let young = db.message(app).await.id;
-        db.advance_ms(1);
+        // Old is what a whole day lies between.
+        db.advance_ms(DAY_MS);
+        let scope = Scope { app: None, before: Day::kept_from(1, db.clock.now()) };
         let mut from = None;
         let mut steps = 0;
-        while let Some(last) = db.erase_old_payloads(from, DAY_MS).await.unwrap() {
+        while let Some((last, _)) = db.erase_old_payloads(&scope, from).await.unwrap() {
             assert!(from < Some(last), "it moves on");
             from = Some(last);
             steps += 1;
         }
-        assert_eq!(steps, 2);
+        assert_eq!(steps, 4);
         let left: i64 =
             crate::world::raw(&db, "select count(*) from message where payload is not null").await;
         assert_eq!(left, 2);

@@ -1,5 +1,9 @@
-use model::task::{Progress, Selection, Task, TaskStatus, Work};
-use model::{TaskId, Timestamp};
+use model::attempt::ErrorKind;
+use model::replay::{Counted, MessageIdWish, Options, Plan, Selection};
+use model::task::{Progress, Task, TaskStatus, Work};
+use model::{ReplayId, TaskId, Timestamp};
+use sqlx::{Connection, PgConnection};
+use store::Step;
 use testkit::by;
 use testkit::{TestStore, on_both};
 
@@ -14,20 +18,25 @@ on_both! {
     async fn every_field_comes_back(db: TestStore) {
         let (app, endpoint) = app_with_endpoint(&db).await;
         let selection = Selection {
-            app_id: app,
-            endpoint_id: endpoint,
-            since: Timestamp(1),
-            until: Timestamp::NEVER,
-            event_types: vec!["a.b".to_owned()],
+            event_types: vec!["a.*".to_owned()],
             channel: Some(ODD.to_owned()),
             tag: Some("t".to_owned()),
             state: Some(3),
             status_code_class: Some(500),
+            error: Some(ErrorKind::Timeout),
+            text: Some(ODD.to_owned()),
+            ..Selection::new(app, Timestamp(1), Timestamp::NEVER).at(endpoint)
+        };
+        let plan = Plan {
+            replay_id: Some(ReplayId::new(db.clock.now(), &db.entropy)),
+            options: Options { rate_per_s: Some(7), message_id: MessageIdWish::Renew },
+            selected: Some(Counted { count: 9, capped: true }),
+            ..Plan::from(selection)
         };
         for work in [
-            Work::Recover(selection.clone()),
-            Work::ReplayMissing(selection.clone()),
-            Work::BulkReplay(selection),
+            Work::Recover(plan.clone()),
+            Work::ReplayMissing(plan.clone()),
+            Work::BulkReplay(plan),
             Work::Purge { app_id: app, endpoint_id: Some(endpoint) },
         ] {
             let task = db.insert_task(Some(app), work.clone(), &by()).await.unwrap();
@@ -68,9 +77,9 @@ on_both! {
             expected.push(purge(&db).await.id.to_string());
         }
         expected.sort();
-        let status = Some(TaskStatus::Running);
+        let status = &[TaskStatus::Running, TaskStatus::Paused];
         walk(&expected, async |query| {
-            keys(db.tasks(&query, None, None).await.unwrap(), |task| task.id.to_string())
+            keys(db.tasks(&query, &[], None).await.unwrap(), |task| task.id.to_string())
         })
         .await;
         walk(&expected, async |query| {
@@ -80,8 +89,47 @@ on_both! {
         let mut task = db.running_tasks().await.unwrap().remove(0);
         task.status = TaskStatus::Finished;
         db.advance_task_if_running(&task).await.unwrap();
-        let finished = db.tasks(&pages(9), Some(TaskStatus::Finished), None).await.unwrap();
+        let finished = db.tasks(&pages(9), &[TaskStatus::Finished], None).await.unwrap();
         assert_eq!(finished.data.len(), 1);
         assert_eq!(db.tasks(&pages(9), status, None).await.unwrap().data.len(), 6);
+    }
+}
+
+on_both! {
+    async fn a_task_of_a_dead_process_is_taken_up(db: TestStore) {
+        let (app, _) = app_with_endpoint(&db).await;
+        crate::world::publish(&db, app, 3).await;
+        let dying = db.reopen().await;
+        let work = Work::Purge { app_id: app, endpoint_id: None };
+        let mut task = dying.insert_task(None, work, &by()).await.unwrap();
+        assert_eq!(dying.step_task(&mut task).await.unwrap(), Step::Moved);
+        assert_eq!((task.status, task.progress.done), (TaskStatus::Running, 3));
+        drop(dying);
+        let [mut found] = db.running_tasks().await.unwrap().try_into().expect("the task");
+        assert_eq!(found, task);
+        assert_eq!(db.step_task(&mut found).await.unwrap(), Step::Moved);
+        assert_eq!((found.status, found.progress.done), (TaskStatus::Finished, 3));
+    }
+
+    async fn a_task_in_somebodys_hands_is_left_alone_until_they_are_gone(db: TestStore) {
+        let mut task = purge(&db).await;
+        if !db.database.is_postgres() {
+            // There is one writer.
+            return;
+        }
+        let mut hands = PgConnection::connect(db.database.url()).await.unwrap();
+        sqlx::raw_sql("begin; select 1 from task for update").execute(&mut hands).await.unwrap();
+        assert_eq!(db.step_task(&mut task).await.unwrap(), Step::NotOurs);
+        // As the server does when the process dies, or hangs for too long.
+        let pid: i32 =
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut hands).await.unwrap();
+        let mut other = PgConnection::connect(db.database.url()).await.unwrap();
+        let is_gone: bool = sqlx::query_scalar("select pg_terminate_backend($1, 10000)")
+            .bind(pid)
+            .fetch_one(&mut other)
+            .await
+            .unwrap();
+        assert!(is_gone);
+        assert_eq!(db.step_task(&mut task).await.unwrap(), Step::Moved);
     }
 }

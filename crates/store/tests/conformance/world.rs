@@ -1,7 +1,7 @@
 //! What several modules need: odd text, walks over lists, and deliveries in a given state.
 
 use model::delivery::State;
-use model::{AppId, EndpointId};
+use model::{AppId, DeliveryId, EndpointId, MessageId};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use store::{After, DeliveryRow, Lease, NewMessage, Order, Page, PageQuery, Published};
 use testkit::TestStore;
@@ -99,6 +99,17 @@ pub async fn delivery_of(db: &TestStore, app: AppId, lease: &Lease) -> DeliveryR
 
 pub async fn state_of(db: &TestStore, app: AppId, lease: &Lease) -> State {
     delivery_of(db, app, lease).await.delivery.state
+}
+
+/// Sends a message to an endpoint once more, as it is.
+pub async fn resend(
+    db: &TestStore,
+    app: AppId,
+    endpoint: EndpointId,
+    message: MessageId,
+) -> DeliveryId {
+    let wish = store::Resend::new(app, endpoint, message);
+    db.resend(&wish, &testkit::by()).await.unwrap().expect("the chain may grow")
 }
 
 /// Claims until nothing more is due; answers how many deliveries that were.

@@ -19,6 +19,8 @@ struct Case {
     endpoint: Option<Endpoint>,
     message: Option<Message>,
     hold_until: Option<Timestamp>,
+    windows: Option<WindowHold>,
+    breaker: Option<Breaker>,
     ahead: u32,
 }
 
@@ -38,16 +40,27 @@ impl Case {
             attempts,
             parent_id: None,
             root_id: None,
+            depth: 0,
+            replay_id: None,
             created_at: EARLIER,
             settled_at: state.is_final().then_some(NOW),
         };
         let (last_status, last_error) =
             if attempts > 0 { (Some(503), Some(ErrorKind::Status)) } else { (None, None) };
         Self {
-            row: DeliveryRow { delivery, event_type: None, last_status, last_error },
+            row: DeliveryRow {
+                delivery,
+                event_type: None,
+                last_status,
+                last_error,
+                replay_of: None,
+                changed: false,
+            },
             endpoint: Some(endpoint(app_id, endpoint_id)),
             message: Some(message(app_id, message_id)),
             hold_until: None,
+            windows: None,
+            breaker: None,
             ahead: 0,
         }
     }
@@ -61,6 +74,8 @@ impl Case {
             attempts: &[],
             schedule_len: 13,
             hold_until: self.hold_until,
+            windows: self.windows.as_ref(),
+            breaker: self.breaker.as_ref(),
             ahead: self.ahead,
         }
     }
@@ -109,6 +124,8 @@ fn message(app_id: AppId, id: MessageId) -> Message {
         outcome: Outcome::FannedOut,
         created_at: EARLIER,
         payload_expires_at: None,
+        replay_of: None,
+        changed: false,
     }
 }
 
@@ -163,7 +180,7 @@ fn what_holds_the_endpoint_comes_first_and_leaves_no_next_moment() {
     case.endpoint.as_mut().unwrap().paused_at = Some(EARLIER);
     case.hold_until = Some(Timestamp::NEVER);
     assert_eq!(held(&case), (vec!["endpoint_paused", "waiting_for_turn"], None));
-    let disable = |reason| Some(Disabled { at: EARLIER, reason });
+    let disable = |reason| Some(Disabled::new(EARLIER, reason));
     case.endpoint.as_mut().unwrap().disabled = disable(DisabledReason::ByHand);
     assert_eq!(held(&case), (vec!["endpoint_disabled", "waiting_for_turn"], None));
     case.endpoint.as_mut().unwrap().disabled = disable(DisabledReason::Gone);
@@ -232,4 +249,64 @@ fn a_replay_names_its_parent() {
     case.row.delivery.parent_id = Some(parent);
     assert_eq!(case.codes(), ["waiting_for_turn", "replay"]);
     assert_eq!(reasons(case.facts())[1].text, format!("It was made to repeat {parent}."));
+}
+
+#[test]
+fn a_maintenance_window_is_named_with_its_reason() {
+    use model::WindowId;
+    use model::window::{Plan, Scope, Window};
+
+    let window = |name: &str, reason: &str| Window {
+        id: WindowId::new(NOW, &Entropy::seeded(3)),
+        scope: Scope::Instance,
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+        plan: Plan::once(EARLIER, SOON).unwrap(),
+        enabled: true,
+        ended_at: None,
+        created_at: EARLIER,
+        updated_at: EARLIER,
+    };
+    let mut case = Case::new(State::Queued, 0);
+    let hold = WindowHold { windows: vec![window("upgrade", "new disks")], until: SOON };
+    case.windows = Some(hold);
+    assert_eq!(case.codes(), ["maintenance_window", "waiting_for_turn"]);
+    assert_eq!(
+        case.summary(),
+        "Held: maintenance window «upgrade» (new disks) until 2026-11-24T08:27:52.345Z. What waits \
+         is sent afterwards."
+    );
+    assert_eq!(next_attempt_at(case.facts()), Some(SOON));
+    case.windows.as_mut().unwrap().windows.push(window("move", ""));
+    assert!(
+        case.summary().starts_with("Held: maintenance windows «upgrade» (new disks), «move» until")
+    );
+}
+
+#[test]
+fn an_open_breaker_says_why_and_until_when() {
+    let mut case = Case::new(State::Queued, 0);
+    case.breaker = Some(Breaker {
+        state: breaker::State::Open,
+        since: NOW,
+        until: NOW.plus_ms(30_000),
+        reason: "10 attempts in a row failed".to_owned(),
+        ..Breaker::default()
+    });
+    assert_eq!(case.codes()[0], "breaker_open");
+    let text = &reasons(case.facts())[0].text;
+    let until = NOW.plus_ms(30_000);
+    assert_eq!(
+        *text,
+        format!(
+            "Held: the breaker of the endpoint has been open since {NOW}, because: 10 attempts in \
+             a row failed; the next probe goes out at {until}."
+        )
+    );
+    assert_eq!(next_attempt_at(case.facts()), Some(until));
+    let breaker = case.breaker.as_mut().unwrap();
+    breaker.until = Timestamp::NEVER;
+    assert_eq!(next_attempt_at(case.facts()), None);
+    case.breaker.as_mut().unwrap().state = breaker::State::HalfOpen;
+    assert_eq!(case.codes()[0], "breaker_half_open");
 }
