@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
 use crate::db::{Tx, on};
+use crate::hot::claim::THROTTLE_STEP_MS;
 use crate::operations::event;
 use crate::{Operation, Result, Store, StoreError, apps, audit, lanes, rows};
 
@@ -196,7 +197,9 @@ async fn free_from(
         .bind(of.endpoint.app_id.as_str()).fetch_optional(&mut **c).await)?;
     let rates = [of.endpoint.throttle_rate, of_app.flatten().map(rows::count)];
     let rate = rates.into_iter().flatten().fold(of.thresholds.drain_rate, u32::min).max(1);
-    Ok(now.plus_ms((u64::from(probes) * 1_000).div_ceil(u64::from(rate))))
+    // In whole steps, as the claims that follow.
+    let pause_ms = (u64::from(probes) * 1_000).div_ceil(u64::from(rate));
+    Ok(now.plus_ms(pause_ms.next_multiple_of(THROTTLE_STEP_MS)))
 }
 
 impl Store {

@@ -9,5 +9,6 @@ mod messages;
 mod others;
 mod publishing;
 mod replays;
+mod retention;
 mod windows;
 mod world;

@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::Timestamp;
 use model::retention::Day;
 use model::window::QuietHours;
 use store::{Chore, Kept, Partition, Report, Scope, Slice, Store, StoreError};
@@ -17,8 +18,10 @@ use super::archive::Archive;
 
 const PARTITIONS_EVERY_MS: u64 = 60 * 60 * 1_000;
 const OTHERS_EVERY_MS: u64 = 6 * 60 * 60 * 1_000;
-/// After each transaction that deletes: what it wrote gets to the disk without making others wait.
+/// After each transaction that deletes, at least; and as long as it took, so that the disk is
+/// everybody else's for half of the time.
 const PAUSE: Duration = Duration::from_millis(5);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Deletions make SQLite's log long.
 const STEPS_PER_CHECKPOINT: usize = 20;
 /// Slices of one scope in one turn, and pages of one slice; the next turn goes on.
@@ -107,10 +110,13 @@ impl Work<'_> {
     async fn erase_payloads(&mut self) -> Result<(), Failed> {
         for scope in self.store.scopes(Kept::Payloads).await? {
             let mut from = None;
-            while let Some((last, erased)) = self.store.erase_old_payloads(&scope, from).await? {
+            for _ in 0..MAX_PAGES {
+                let since = self.store.clock().now();
+                let step = self.store.erase_old_payloads(&scope, from).await?;
+                let Some((last, erased)) = step else { break };
                 self.report.rows += erased;
                 from = Some(last);
-                self.pause().await?;
+                self.pause(since).await?;
             }
         }
         Ok(())
@@ -194,10 +200,11 @@ impl Work<'_> {
         self.archive(slice).await?;
         let mut after = None;
         for _ in 0..MAX_PAGES {
+            let since = self.store.clock().now();
             let page = self.store.read_slice(slice, after.as_deref(), false).await?;
             if !page.keys.is_empty() {
                 self.report.rows += self.store.delete_from_slice(slice, &page.keys).await?;
-                self.pause().await?;
+                self.pause(since).await?;
             }
             after = page.next;
             if after.is_none() {
@@ -224,12 +231,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn pause(&mut self) -> Result<(), Failed> {
+    /// After a step that began at `since`.
+    async fn pause(&mut self, since: Timestamp) -> Result<(), Failed> {
         self.steps += 1;
         if self.steps.is_multiple_of(STEPS_PER_CHECKPOINT) {
             self.store.checkpoint().await?;
         }
-        tokio::time::sleep(PAUSE).await;
+        let took = Duration::from_millis(self.store.clock().now().since_ms(since));
+        tokio::time::sleep(took.clamp(PAUSE, MAX_PAUSE)).await;
         Ok(())
     }
 }

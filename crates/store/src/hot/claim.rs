@@ -24,7 +24,7 @@ const MAX_LANES: usize = 128;
 /// Deliveries taken in one claim.
 const MAX_CLAIM: u32 = 512;
 /// A throttled endpoint gets what its rate allows for this long, then waits as long.
-const THROTTLE_STEP_MS: u64 = 200;
+pub(crate) const THROTTLE_STEP_MS: u64 = 200;
 /// A lane that will have to be drained.
 const HELD: i64 = 1;
 /// A lane whose probes are all out is looked at again after so long.

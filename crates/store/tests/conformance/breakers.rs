@@ -77,7 +77,7 @@ on_both! {
         assert_eq!(moved(&db, &other, of, 2, Event::ProbeSucceeded).await, Some(State::Closed));
         // The probe counts for the rate of what follows.
         assert_eq!(db.claim().await.unwrap().count, 0);
-        db.advance_ms(10);
+        db.advance_ms(200);
         assert!(db.claim().await.unwrap().count > 0);
         settle_all(&db, &mut started).await;
         let states: Vec<_> = db.breaker_changes(of.0, of.1).await.unwrap();
