@@ -79,9 +79,9 @@ impl Store {
             }
             match make(pool, &name, day).await {
                 Ok(()) => made.push(name),
-                // Another process was first, or the default partition holds some of that day: then
-                // the day stays there.
-                Err(error) if is_any(&error, &["42P07", "42P17", "23505", "23514"]) => {}
+                // Another process was first (42710 when both are at it: a table is a type, too), or
+                // the default partition holds some of that day: then the day stays there.
+                Err(error) if is_any(&error, &["42P07", "42710", "42P17", "23505", "23514"]) => {}
                 Err(error) if is_lock_timeout(&error) => {
                     tracing::info!(%name, "no partition yet: the table is in use");
                 }
