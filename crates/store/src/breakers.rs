@@ -6,6 +6,8 @@
 //! as it is stored. An event that another process was faster with is no longer legal, or says
 //! something about an earlier era, and changes nothing.
 
+mod thresholds;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,8 +18,10 @@ use model::{AppId, EndpointId, Timestamp};
 use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
+pub use thresholds::OwnThresholds;
+
 use crate::db::{Tx, on};
-use crate::hot::claim::THROTTLE_STEP_MS;
+use crate::hot::claim::stepped_ms_at_rate;
 use crate::operations::event;
 use crate::{Operation, Result, Store, StoreError, apps, audit, lanes, rows};
 
@@ -61,9 +65,6 @@ pub(crate) const DELETE_OF_APP: [&str; 3] = [
     "delete from breaker_threshold where app_id = $1",
 ];
 const OWN_OF_APP: &str = "select owner_id, thresholds from breaker_threshold where app_id = $1";
-const OWN: &str = "select thresholds from breaker_threshold where owner_id = $1 and app_id = $2";
-const SET_OWN: &str = "insert into breaker_threshold (owner_id, app_id, thresholds) \
-    values ($1, $2, $3) on conflict (owner_id) do update set thresholds = excluded.thresholds";
 const APP_RATE: &str = "select throttle_rate from app where id = $1";
 const DRAINING: &str = "select endpoint_id from lane where app_id = $1 and drains > 0";
 
@@ -165,13 +166,6 @@ impl OfRoutes {
     }
 }
 
-/// Thresholds in effect, and what of them is the owner's own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OwnThresholds {
-    pub own: Override,
-    pub in_effect: Thresholds,
-}
-
 /// Whose breaker an event concerns.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerOf<'a> {
@@ -197,9 +191,7 @@ async fn free_from(
         .bind(of.endpoint.app_id.as_str()).fetch_optional(&mut **c).await)?;
     let rates = [of.endpoint.throttle_rate, of_app.flatten().map(rows::count)];
     let rate = rates.into_iter().flatten().fold(of.thresholds.drain_rate, u32::min).max(1);
-    // In whole steps, as the claims that follow.
-    let pause_ms = (u64::from(probes) * 1_000).div_ceil(u64::from(rate));
-    Ok(now.plus_ms(pause_ms.next_multiple_of(THROTTLE_STEP_MS)))
+    Ok(now.plus_ms(stepped_ms_at_rate(probes, rate)))
 }
 
 impl Store {
@@ -364,73 +356,6 @@ impl Store {
             .map(|done| done.rows_affected()))?;
         tx.commit().await?;
         Ok(done >= MAX_PRUNED.unsigned_abs())
-    }
-
-    /// Of the instance.
-    #[must_use]
-    pub fn thresholds(&self) -> &Thresholds {
-        &self.0.thresholds
-    }
-
-    /// # Errors
-    /// When the database fails.
-    pub async fn app_thresholds(&self, app: AppId) -> Result<OwnThresholds> {
-        let own = self.own_thresholds(app, app.as_str()).await?;
-        Ok(OwnThresholds { in_effect: self.0.thresholds.with(&own), own })
-    }
-
-    /// # Errors
-    /// When the database fails.
-    pub async fn endpoint_thresholds(
-        &self,
-        app: AppId,
-        endpoint: EndpointId,
-    ) -> Result<OwnThresholds> {
-        let wider = self.app_thresholds(app).await?.in_effect;
-        let own = self.own_thresholds(app, endpoint.as_str()).await?;
-        Ok(OwnThresholds { in_effect: wider.with(&own), own })
-    }
-
-    async fn own_thresholds(&self, app: AppId, owner: &str) -> Result<Override> {
-        let own: Option<(String,)> = on!(self.db().reader(), c => sqlx::query_as(OWN)
-            .bind(owner).bind(app.as_str()).fetch_optional(c).await)?;
-        own.map_or_else(|| Ok(Override::default()), |(text,)| rows::json(&text))
-    }
-
-    /// Sets the thresholds that an app, or one of its endpoints, has of its own.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn set_thresholds(
-        &self,
-        app: AppId,
-        endpoint: Option<EndpointId>,
-        own: &Override,
-        by: &Actor,
-    ) -> Result<()> {
-        let owner = endpoint.as_ref().map_or(app.as_str(), EndpointId::as_str);
-        let mut tx = self.db().begin().await?;
-        apps::touch(&mut tx, app).await?;
-        let before: Option<(String,)> = on!(&mut tx, c => sqlx::query_as(OWN)
-            .bind(owner).bind(app.as_str()).fetch_optional(&mut **c).await)?;
-        let before: Option<Override> = before.map(|(text,)| rows::json(&text)).transpose()?;
-        if *own == Override::default() {
-            on!(&mut tx, c => sqlx::query(DELETE_OWN)
-                .bind(owner).execute(&mut **c).await.map(drop))?;
-        } else {
-            on!(&mut tx, c => sqlx::query(SET_OWN)
-                .bind(owner).bind(app.as_str()).bind(rows::to_json(own)?)
-                .execute(&mut **c).await.map(drop))?;
-        }
-        let change = Change {
-            action: "breaker.set_thresholds",
-            target: owner.to_owned(),
-            app_id: Some(app),
-            before: Some(json!(before.unwrap_or_default())),
-            after: Some(json!(own)),
-        };
-        audit::append(self, &mut tx, by, change).await?;
-        tx.commit().await
     }
 }
 

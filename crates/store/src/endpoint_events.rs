@@ -5,6 +5,7 @@
 //! never the subject: a delivery that fails there would make the next event, and so on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use model::app::App;
 use model::audit::Actor;
@@ -182,11 +183,14 @@ impl Store {
         let mut apps: HashMap<AppId, Option<App>> = HashMap::new();
         let mut operations = Vec::with_capacity(events.len().min(MAX_ATTEMPT_EVENTS));
         for event in events.iter().take(MAX_ATTEMPT_EVENTS).filter(|event| event.app_id != own) {
-            if !apps.contains_key(&event.app_id) {
-                let app = self.app(&AppRef::from(event.app_id)).await.map_err(unavailable)?;
-                apps.insert(event.app_id, app);
-            }
-            let Some(Some(app)) = apps.get(&event.app_id) else { continue };
+            let app = match apps.entry(event.app_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => {
+                    let app = self.app(&AppRef::from(event.app_id)).await.map_err(unavailable)?;
+                    free.insert(app)
+                }
+            };
+            let Some(app) = app else { continue };
             let message = event.attempt_id.message_id();
             let event_id = self.event_id_of(event.app_id, message).await.map_err(unavailable)?;
             operations.push(operation(event, app, message, event_id.as_deref()));

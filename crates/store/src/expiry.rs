@@ -106,8 +106,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn scopes(&self, kept: Kept) -> Result<Vec<Scope>> {
+        type Own = fn(&Override) -> Option<u32>;
         let instance = self.retention();
-        let (instance, own): (Option<u32>, fn(&Override) -> Option<u32>) = match kept {
+        let (instance, own): (_, Own) = match kept {
             Kept::Payloads => (instance.payload_days, |own| own.payload_days),
             Kept::Attempts => (instance.attempt_days, |own| own.attempt_days),
             Kept::Messages => (instance.message_days, |own| own.message_days),

@@ -77,7 +77,7 @@ async fn a_dry_run_counts_and_shows_and_makes_nothing(world: World) {
         assert_eq!(preview(wish.clone()).await.0, bad, "{wish}");
     }
     let (found, shown) = preview(json!({"eventTypes": ["contact.*"], "tag": "vip"})).await;
-    assert_eq!(found, [good.clone()]);
+    assert_eq!(found, std::slice::from_ref(&good));
     assert_eq!(shown["state"], "succeeded");
     assert_eq!(preview(json!({"text": "fine"})).await.0, [good]);
     assert_eq!(preview(json!({"text": "\"n\""})).await.0, both);

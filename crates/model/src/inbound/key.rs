@@ -44,7 +44,7 @@ pub struct Key(Kind);
 #[derive(Clone)]
 enum Kind {
     Hmac {
-        right: hmac::Key,
+        right: Box<hmac::Key>,
         wrong: Vec<hmac::Key>,
     },
     /// The public key, and the private one where it is known.
@@ -65,7 +65,7 @@ impl Key {
         }
         if !scheme.has_encoded_secrets() {
             let wrong = decoded(text).map(|bytes| key(&bytes)).into_iter().collect();
-            return Ok(Self(Kind::Hmac { right: key(text.as_bytes()), wrong }));
+            return Ok(Self(Kind::Hmac { right: Box::new(key(text.as_bytes())), wrong }));
         }
         if let Some(encoded) = text.strip_prefix(PUBLIC_PREFIX) {
             let public = LENIENT.decode(encoded).map_err(|_| BadKey::NotAPublicKey)?;
@@ -93,14 +93,14 @@ impl Key {
     }
 
     fn encoded(text: &str) -> Result<Self, BadKey> {
-        let right = key(&decoded(text).ok_or(BadKey::NotBase64)?);
+        let right = Box::new(key(&decoded(text).ok_or(BadKey::NotBase64)?));
         let bare = text.strip_prefix(HMAC_PREFIX);
         let wrong = std::iter::once(text).chain(bare).map(|text| key(text.as_bytes())).collect();
         Ok(Self(Kind::Hmac { right, wrong }))
     }
 
     fn of_text(text: &str) -> Self {
-        Self(Kind::Hmac { right: key(text.as_bytes()), wrong: Vec::new() })
+        Self(Kind::Hmac { right: Box::new(key(text.as_bytes())), wrong: Vec::new() })
     }
 
     pub(super) const fn is_hmac(&self) -> bool {

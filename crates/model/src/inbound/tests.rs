@@ -226,7 +226,8 @@ fn hints_name_a_secret_that_is_misread_or_another() {
     let headers = standard(SIGNATURE, &sent);
     let (wrong, right) = (key(Scheme::Webhook, "whsec_AAAA"), key(Scheme::Webhook, SECRET));
     let asked = ask(&headers, BODY, SENT_S);
-    let rejected = asked.judge(&[wrong.clone()], &[wrong.clone(), right.clone()]).unwrap_err();
+    let rejected =
+        asked.judge(std::slice::from_ref(&wrong), &[wrong.clone(), right.clone()]).unwrap_err();
     assert_eq!((rejected.layer, rejected.hints), (Layer::Secret, vec![Hint::OtherSecret(1)]));
 
     // As text, with and without its prefix, and the other way round.

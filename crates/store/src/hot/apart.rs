@@ -18,7 +18,7 @@ pub(crate) async fn apply(
     jobs: &[Job],
 ) -> Result<Vec<Option<bool>>> {
     let mut ours = vec![None; jobs.len()];
-    let mut parts = vec![0..jobs.len()];
+    let mut parts: Vec<_> = std::iter::once(0..jobs.len()).collect();
     while let Some(part) = parts.pop() {
         let own = &jobs[part.clone()];
         if let Some(told) = write(store, conn, own).await? {

@@ -53,8 +53,10 @@ pub enum Event {
     Sabotage,
 }
 
-/// How often each of them happens on a day.
-const OCCASIONS: [(fn() -> Event, RangeInclusive<u64>); 11] = [
+/// An event, and how often it happens on a day.
+type Occasion = (fn() -> Event, RangeInclusive<u64>);
+
+const OCCASIONS: [Occasion; 11] = [
     (|| Event::Rescue, 4..=6),
     (|| Event::Crash, 0..=4),
     (|| Event::Stall, 0..=4),
