@@ -78,18 +78,18 @@ const ERASE_RESPONSE: &str =
     "update attempt set response_body = null where id = $1 and app_id = $2";
 
 #[derive(FromRow)]
-struct Row {
-    id: String,
-    app_id: String,
-    endpoint_id: String,
-    number: i32,
-    trigger: i16,
-    at: i64,
-    duration_ms: i32,
-    status_code: Option<i32>,
-    error: Option<i16>,
-    response_body: Option<Vec<u8>>,
-    detail: String,
+pub(crate) struct Row {
+    pub id: String,
+    pub app_id: String,
+    pub endpoint_id: String,
+    pub number: i32,
+    pub trigger: i16,
+    pub at: i64,
+    pub duration_ms: i32,
+    pub status_code: Option<i32>,
+    pub error: Option<i16>,
+    pub response_body: Option<Vec<u8>>,
+    pub detail: String,
 }
 
 impl TryFrom<Row> for Attempt {

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use super::{Archived, STEP, Scope, Slice, SlicePage, put_bytes};
 use crate::db::{Either, on};
 use crate::partitions::{Partition, floor};
-use crate::{Result, Store, rows};
+use crate::{Result, Store, attempts, rows};
 
 const OLDEST: &str = "select id from attempt where id >= $1 and id < $2 order by id limit 1";
 macro_rules! columns {
@@ -39,58 +39,51 @@ const DELETE_SQLITE: &str = "delete from attempt where id in (select value from 
 const DELETE_POSTGRES: &str = "delete from attempt where id = any($1)";
 
 #[derive(FromRow)]
-pub(super) struct Row {
-    id: String,
-    app_id: String,
-    endpoint_id: String,
-    number: i32,
-    trigger: i16,
-    at: i64,
-    duration_ms: i32,
-    status_code: Option<i32>,
-    error: Option<i16>,
-    response_body: Option<Vec<u8>>,
-    detail: String,
+struct Candidate {
+    #[sqlx(flatten)]
+    row: attempts::Row,
     goes: bool,
 }
 
-impl Row {
-    fn cursor(&self) -> String {
-        format!("{:015}.{}", self.at, self.id)
-    }
-
-    pub(super) fn archived(&self) -> Result<Archived> {
-        let detail: Value = rows::json(&self.detail)?;
-        let error = self.error.and_then(model::attempt::ErrorKind::from_code);
-        let row = json!({
-            "id": self.id,
-            "appId": self.app_id,
-            "endpointId": self.endpoint_id,
-            "number": self.number,
-            "trigger": self.trigger,
-            "at": self.at,
-            "durationMs": self.duration_ms,
-            "statusCode": self.status_code,
-            "error": error,
-            "detail": detail,
-        });
-        let mut row: Map<String, Value> = row.as_object().cloned().unwrap_or_default();
-        put_bytes(&mut row, "responseBody", self.response_body.as_deref());
-        Ok(Archived { table: "attempt", json: rows::to_json(&row)? })
-    }
+fn by_id(row: &attempts::Row) -> String {
+    row.id.clone()
 }
 
-fn page(found: &[Row], cursor: impl Fn(&Row) -> String, with_rows: bool) -> Result<SlicePage> {
-    let going = || found.iter().filter(|row| row.goes);
+fn by_moment(row: &attempts::Row) -> String {
+    format!("{:015}.{}", row.at, row.id)
+}
+
+pub(super) fn archived(row: &attempts::Row) -> Result<Archived> {
+    let detail: Value = rows::json(&row.detail)?;
+    let error = row.error.and_then(model::attempt::ErrorKind::from_code);
+    let shown = json!({
+        "id": row.id,
+        "appId": row.app_id,
+        "endpointId": row.endpoint_id,
+        "number": row.number,
+        "trigger": row.trigger,
+        "at": row.at,
+        "durationMs": row.duration_ms,
+        "statusCode": row.status_code,
+        "error": error,
+        "detail": detail,
+    });
+    let mut shown: Map<String, Value> = shown.as_object().cloned().unwrap_or_default();
+    put_bytes(&mut shown, "responseBody", row.response_body.as_deref());
+    Ok(Archived { table: "attempt", json: rows::to_json(&shown)? })
+}
+
+fn page(
+    found: &[Candidate],
+    cursor: fn(&attempts::Row) -> String,
+    with_rows: bool,
+) -> Result<SlicePage> {
+    let going = || found.iter().filter(|found| found.goes).map(|found| &found.row);
     let is_full = i64::try_from(found.len()).unwrap_or(STEP) >= STEP;
     Ok(SlicePage {
         keys: going().map(|row| row.id.clone()).collect(),
-        rows: if with_rows {
-            going().map(Row::archived).collect::<Result<_>>()?
-        } else {
-            Vec::new()
-        },
-        next: found.last().filter(|_| is_full).map(cursor),
+        rows: if with_rows { going().map(archived).collect::<Result<_>>()? } else { Vec::new() },
+        next: found.last().filter(|_| is_full).map(|found| cursor(&found.row)),
     })
 }
 
@@ -149,7 +142,7 @@ impl Store {
         after: &str,
         with_rows: bool,
     ) -> Result<SlicePage> {
-        let found: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(OF_DAY)
+        let found: Vec<Candidate> = on!(self.db().reader(), c => sqlx::query_as(OF_DAY)
             .bind(after)
             .bind(floor(day.start()))
             .bind(floor(day.plus(1).start()))
@@ -157,7 +150,7 @@ impl Store {
             .bind(with_rows)
             .bind(STEP)
             .fetch_all(c).await)?;
-        page(&found, |row| row.id.clone(), with_rows)
+        page(&found, by_id, with_rows)
     }
 
     pub(super) async fn read_endpoint_attempts(
@@ -168,7 +161,7 @@ impl Store {
         with_rows: bool,
     ) -> Result<SlicePage> {
         let (at, id) = after.split_once('.').unwrap_or_default();
-        let found: Vec<Row> = on!(self.db().reader(), c => sqlx::query_as(OF_ENDPOINT)
+        let found: Vec<Candidate> = on!(self.db().reader(), c => sqlx::query_as(OF_ENDPOINT)
             .bind(endpoint.as_str())
             .bind(at.parse().unwrap_or(i64::MIN))
             .bind(id)
@@ -177,7 +170,7 @@ impl Store {
             .bind(STEP)
             .bind(app.as_str())
             .fetch_all(c).await)?;
-        page(&found, Row::cursor, with_rows)
+        page(&found, by_moment, with_rows)
     }
 
     pub(super) async fn delete_attempts(&self, ids: &[String]) -> Result<u64> {
@@ -211,11 +204,11 @@ impl Store {
              where a.id > $1 order by a.id limit $2",
             partition.name
         );
-        let found: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
+        let found: Vec<Candidate> = sqlx::query_as(AssertSqlSafe(sql))
             .bind(after.unwrap_or_default())
             .bind(STEP)
             .fetch_all(pool)
             .await?;
-        page(&found, |row| row.id.clone(), true)
+        page(&found, by_id, true)
     }
 }

@@ -8,10 +8,10 @@ use model::{AppId, MessageId, Timestamp};
 use serde_json::{Map, Value, json};
 use sqlx::FromRow;
 
-use super::attempts::Row as AttemptRow;
+use super::attempts::archived;
 use super::{Archived, STEP, Scope, Slice, SlicePage, put_bytes};
 use crate::db::{Either, Tx, on};
-use crate::{Result, Store, rows};
+use crate::{Result, Store, attempts, rows};
 
 /// Messages looked at with one read.
 const PAGE: i64 = 100;
@@ -44,7 +44,7 @@ const DELIVERIES: &str = "select id, app_id, endpoint_id, state, trigger, attemp
     last_error, parent_id, root_id, created_at, settled_at from delivery \
     where id >= $1 and id < $2 order by id limit $3";
 const ATTEMPTS: &str = "select id, app_id, endpoint_id, number, trigger, at, duration_ms, \
-    status_code, error, response_body, detail, 1 = 1 as goes from attempt \
+    status_code, error, response_body, detail from attempt \
     where id >= $1 and id < $2 order by id limit $3";
 const COUNT: &str = "select count(*) from delivery where id >= $1 and id < $2";
 const DELETE_ATTEMPTS: &str = "delete from attempt where id >= $1 and id < $2";
@@ -188,10 +188,10 @@ impl Store {
             into.push(row.archived()?);
         }
         let (low, high) = message.attempt_range();
-        let attempts: Vec<AttemptRow> = on!(self.db().reader(), c => sqlx::query_as(ATTEMPTS)
+        let attempts: Vec<attempts::Row> = on!(self.db().reader(), c => sqlx::query_as(ATTEMPTS)
             .bind(low).bind(high).bind(MAX_PER_MESSAGE).fetch_all(c).await)?;
         for row in &attempts {
-            into.push(row.archived()?);
+            into.push(archived(row)?);
         }
         Ok(())
     }
