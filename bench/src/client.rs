@@ -64,6 +64,11 @@ impl Connection {
         })
     }
 
+    /// The other side closed it, for instance because it was idle for long.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     pub async fn post(&mut self, path: &Uri, body: Bytes) -> Outcome<Answer> {
         self.call(Method::POST, path, body).await
     }

@@ -149,6 +149,9 @@ pub async fn open_loop(job: &Job, pace: Pace) -> Outcome<Published> {
             let (pool, job, result) = (Arc::clone(&pool), job.clone(), Arc::clone(&result));
             in_flight.spawn(async move {
                 let mut connection = pool.take()?;
+                if connection.is_closed() {
+                    connection = Connection::open(&job.peer).await?;
+                }
                 let answer = connection.send(job.question(turn, sent_ns, 1)).await?;
                 pool.give_back(connection);
                 drop(permit);

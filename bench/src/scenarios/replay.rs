@@ -91,7 +91,6 @@ async fn measure(options: &Options, rig: &mut Rig) -> Outcome<Figures> {
     let at_kill = scene.look(rig, &replay.id).await?;
     rig.server.kill_9().await?;
     rig.server = rig.settings.start().await?;
-    rig.api = Api::open(&rig.peer()?).await?;
     let after_kill = scene.both(rig, options.seconds).await?;
     let at_end_of_load = scene.look(rig, &replay.id).await?;
     let done = scene.finished(rig, &replay.id, selected.len() as u64).await?;
@@ -129,6 +128,12 @@ async fn measure(options: &Options, rig: &mut Rig) -> Outcome<Figures> {
         .with("own_after_kill_p99_ms", after_kill.own.p99_ms)
         .with("own_p99_ratio", own_ratio)
         .with("lost", lost as f64))
+}
+
+/// The server closes what was idle for a whole phase, and a kill closes everything.
+async fn reopen(rig: &mut Rig) -> Outcome<()> {
+    rig.api = Api::open(&rig.peer()?).await?;
+    Ok(())
 }
 
 /// What is to be replayed, once it has arrived.
@@ -169,10 +174,12 @@ impl Scene {
             "ratePerSecond": options.replay_rate,
             "reason": "the bench",
         });
+        reopen(rig).await?;
         rig.api.post(&format!("/api/v1/app/{}/replay", self.app), wish).await
     }
 
     async fn look(&self, rig: &mut Rig, id: &str) -> Outcome<Replay> {
+        reopen(rig).await?;
         rig.api.get(&format!("/api/v1/app/{}/replay/{id}", self.app)).await
     }
 
